@@ -1,0 +1,149 @@
+"""The records a network's body table is made of.
+
+A network *is* its table: a tuple of these records in the paper's order. Records are immutable
+and hold the paper's numbers at width 1; `slimnets.builder` scales, places and builds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+
+def make_divisible(value: float, divisor: int = 8, min_value: int | None = None) -> int:
+    """Round `value` to the nearest multiple of `divisor`, never losing more than 10 %.
+
+    Halves go up; the result is at least `min_value` (default: `divisor`); where rounding down
+    would lose more than a tenth, one `divisor` is added.
+    Source: TF-Slim `mobilenet/conv_blocks.py`, `_make_divisible`.
+    """
+    rounded = max(min_value or divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def _check(record: object, **positive: object) -> None:
+    for field, value in positive.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise ValueError(
+                f"{type(record).__name__}: {field} must be an integer of at least 1, got {value!r}."
+            )
+
+
+def _square(record: object, kernel: int | Sequence[int]) -> int:
+    """TF-Slim writes kernels as [3, 3]; a table here says 3. Both are taken."""
+    if isinstance(kernel, list | tuple):
+        if len(kernel) != 2 or kernel[0] != kernel[1]:
+            raise ValueError(
+                f"{type(record).__name__}: kernel must be square, as 3 or [3, 3], got {kernel!r}."
+            )
+        kernel = kernel[0]
+    _check(record, kernel=kernel)
+    return int(kernel)
+
+
+class _Kernel:
+    """Checks what all records with a kernel, a stride and a depth share."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kernel", _square(self, self.kernel))
+        _check(self, stride=self.stride, depth=self.depth)
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(_Kernel):
+    """A full convolution, then batch norm and activation (None: the scope's)."""
+
+    kernel: int
+    stride: int
+    depth: int
+    activation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DepthSepConv(_Kernel):
+    """Depthwise k×k (with the stride), then pointwise 1×1 to `depth`, each with BN and activation.
+
+    Source: MobileNetV1, section 3.1 (arXiv 1704.04861).
+    """
+
+    kernel: int
+    stride: int
+    depth: int
+    pointwise_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """An expansion told as a multiple of the block's input channels, as MobileNetV2's t."""
+
+    times: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.times, Real) or isinstance(self.times, bool) or self.times <= 0:
+            raise ValueError(f"Factor: times must be a number above 0, got {self.times!r}.")
+
+
+class _Expanded(_Kernel):
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        _Kernel.__post_init__(self)
+        if not isinstance(self.expand, Factor):
+            _check(self, expand=self.expand)
+
+
+@dataclass(frozen=True, slots=True)
+class InvertedResidual(_Expanded):
+    """1×1 expansion, depthwise k×k (stride), optional squeeze-excite, linear 1×1 projection.
+
+    `expand` is the expanded width (V3's tables) or a `Factor` of the input (V2's). There is no
+    expansion convolution where it would not widen, unless `always_expand`. The input is added
+    where stride is 1 and the depths agree, unless `residual` is False; with
+    `residual="project"` a 1×1 convolution makes them agree.
+    Source: MobileNetV2, section 3.3 (arXiv 1801.04381); MobileNetV3, section 3 (1905.02244).
+    """
+
+    kernel: int
+    expand: int | Factor
+    depth: int
+    se: bool
+    activation: str | None
+    stride: int
+    residual: bool | str = True
+    always_expand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FusedInvertedResidual(_Expanded):
+    """An inverted residual whose expansion is a full k×k convolution with the stride.
+
+    It has no depthwise convolution; with expansion 1 only the 1×1 projection is left.
+    Source: TF-Slim `mobilenet/mobilenet_v3.py`, V3_EDGETPU.
+    """
+
+    kernel: int
+    expand: int | Factor
+    depth: int
+    stride: int
+    activation: str | None = None
+    residual: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool:
+    """Max pooling; `padding` is "valid", "fixed" (k//2 each side) or "ceil" (partial windows)."""
+
+    kernel: int
+    stride: int
+    padding: str = "valid"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kernel", _square(self, self.kernel))
+        _check(self, stride=self.stride)
+        if self.padding not in ("valid", "fixed", "ceil"):
+            raise ValueError(
+                f"MaxPool: padding must be 'valid', 'fixed' or 'ceil', got {self.padding!r}."
+            )
