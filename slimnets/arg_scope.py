@@ -31,7 +31,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "conv": _CONVOLUTION,
         "depthwise": _CONVOLUTION,
         "batch_norm": ("momentum", "epsilon", "center", "scale", "trainable"),
-        "dropout": ("enabled",),
+        "dropout": ("enabled", "keep_prob"),
     }
 )
 

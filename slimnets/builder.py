@@ -63,11 +63,12 @@ def block(record: type) -> Callable[[Block], Block]:
 
 @block(Conv)
 def _conv(x: Any, record: Conv, site: Site) -> Iterator[tuple[str, Any]]:
+    depth = site.width(record.depth)
     yield (
         site.name,
         layers.conv(
             x,
-            site.width(record.depth),
+            depth if record.shrink else max(depth, record.depth),
             record.kernel,
             stride=site.stride,
             rate=site.rate if record.kernel > 1 else 1,
@@ -337,11 +338,13 @@ def add_logits(
     end_points: EndPoints,
     *,
     num_classes: int,
-    dropout_keep_prob: float,
+    dropout_keep_prob: float | None = None,
     spatial_squeeze: bool = True,
     prediction_fn: Any = "softmax",
 ) -> Any:
     """Dropout → 1×1 convolution with bias → squeeze → predictions, on a pooled (B, h, w, C).
+
+    `dropout_keep_prob` None: the scope's.
 
     Returns:
         The predictions (the logits if `prediction_fn` is None): (B, num_classes) float32, or
@@ -350,13 +353,7 @@ def add_logits(
     Raises:
         ValueError: `spatial_squeeze` of a map that is not 1×1, or values out of range.
     """
-    if not isinstance(num_classes, Integral) or num_classes < 1:
-        raise ValueError(
-            f"num_classes must be an integer of at least 1, or 0 or None for no classifier; "
-            f"got {num_classes!r}."
-        )
-    if not isinstance(dropout_keep_prob, Real) or not 0 < dropout_keep_prob <= 1:
-        raise ValueError(f"dropout_keep_prob must be in (0, 1], got {dropout_keep_prob!r}.")
+    check_num_classes(num_classes)
     size = tuple(x.shape[1:3])
     if spatial_squeeze and any(n not in (None, 1) for n in size):
         raise ValueError(
@@ -373,6 +370,13 @@ def add_logits(
         normalizer=False,
         use_bias=True,
     )
+    return add_predictions(x, end_points, num_classes, spatial_squeeze, prediction_fn)
+
+
+def add_predictions(
+    x: Any, end_points: EndPoints, num_classes: int, spatial_squeeze: bool, prediction_fn: Any
+) -> Any:
+    """Squeeze → predictions on logits (B, h, w, num_classes); the end points of both."""
     # float32 from here on, also in mixed precision: softmax needs the range.
     squeeze = keras.layers.Reshape((num_classes,), name="Logits", dtype="float32")
     keep = keras.layers.Identity(name="Logits", dtype="float32")
@@ -381,6 +385,15 @@ def add_logits(
         predict = keras.layers.Activation(prediction_fn, name="Predictions", dtype="float32")
         x = end_points["Predictions"] = predict(x)
     return x
+
+
+def check_num_classes(num_classes: int) -> None:
+    """Raise unless `num_classes` is a positive integer."""
+    if not isinstance(num_classes, Integral) or num_classes < 1:
+        raise ValueError(
+            "num_classes must be an integer of at least 1, or 0 or None for no classifier; "
+            f"got {num_classes!r}."
+        )
 
 
 def finish(inputs: Any, outputs: Any, name: str, weights: Any = None) -> keras.Model:

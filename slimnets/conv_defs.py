@@ -54,12 +54,17 @@ class _Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Conv(_Kernel):
-    """A full convolution, then batch norm and activation (None: the scope's)."""
+    """A full convolution, then batch norm and activation (None: the scope's).
+
+    `shrink` False: a depth_multiplier below 1 leaves this layer's depth alone, as the last
+    layer's of MobileNetV2 and V3.
+    """
 
     kernel: int
     stride: int
     depth: int
     activation: str | None = None
+    shrink: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +152,70 @@ class MaxPool:
             raise ValueError(
                 f"MaxPool: padding must be 'valid', 'fixed' or 'ceil', got {self.padding!r}."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """Squeeze 1×1, then expand 1×1 and 3×3 side by side, concatenated; ReLU after each.
+
+    `bypass`: None; "simple" adds the input where the depths agree; "complex" adds it through a
+    1×1 convolution where they do not. Source: SqueezeNet, sections 3.2 and 6 (1602.07360).
+    """
+
+    squeeze: int
+    expand1x1: int
+    expand3x3: int
+    bypass: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, squeeze=self.squeeze, expand1x1=self.expand1x1, expand3x3=self.expand3x3)
+        if self.bypass not in (None, "simple", "complex"):
+            raise ValueError(
+                f"Fire: bypass must be None, 'simple' or 'complex', got {self.bypass!r}."
+            )
+
+    stride = 1
+
+    @property
+    def depth(self) -> int:
+        """Output channels at width 1."""
+        return self.expand1x1 + self.expand3x3
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffleUnit:
+    """Grouped 1×1, channel shuffle, depthwise 3×3 with the stride, grouped 1×1.
+
+    Stride 1 adds the input; stride 2 concatenates the averaged input, so that both make `depth`.
+    `group_first` False: the first 1×1 is not grouped (the input is too narrow).
+    Source: ShuffleNet, figure 2 (arXiv 1707.01083).
+    """
+
+    depth: int
+    groups: int
+    stride: int
+    group_first: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self, depth=self.depth, groups=self.groups, stride=self.stride)
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffleStage:
+    """A stage of ShuffleNetV2: one unit of stride 2, then `units - 1` of stride 1.
+
+    The stage, not the unit, is the record: channels are routed over a whole stage at once
+    (`slimnets.nets.shufflenet_v2`). `keep_first`: the stride-2 unit's right branch keeps the
+    input's channels in its first 1×1. Source: ShuffleNetV2, figure 3 (arXiv 1807.11164).
+    """
+
+    depth: int
+    units: int
+    keep_first: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, depth=self.depth, units=self.units)
+        if self.depth % 2:
+            raise ValueError(f"ShuffleStage: depth must be even, got {self.depth}.")
+
+    stride = 2

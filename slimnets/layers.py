@@ -6,6 +6,7 @@ dot in theirs (`layer_3.expand.conv`). So end points survive saving, loading and
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import keras
@@ -164,8 +165,12 @@ def squeeze_excite(x: Any, name: str, reduction: int = 4) -> Any:
     return keras.layers.Multiply(name=f"{name}.multiply")([x, gate])
 
 
-def dropout(x: Any, keep_prob: float, name: str) -> Any:
+def dropout(x: Any, keep_prob: float | None, name: str) -> Any:
     """Drop activations with probability 1 - keep_prob in training; nothing where disabled."""
-    if keep_prob == 1 or not arguments("dropout").get("enabled", True):
+    options = arguments("dropout", keep_prob=keep_prob)
+    keep_prob = options.get("keep_prob", 1.0)
+    if not isinstance(keep_prob, Real) or not 0 < keep_prob <= 1:
+        raise ValueError(f"dropout_keep_prob must be in (0, 1], got {keep_prob!r}.")
+    if keep_prob == 1 or not options.get("enabled", True):
         return x
     return keras.layers.Dropout(1 - keep_prob, name=f"{name}.dropout")(x)

@@ -1,0 +1,227 @@
+"""ShuffleNetV1: grouped 1×1 convolutions, and a channel shuffle that lets groups talk.
+
+Zhang et al. 2017, "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile
+Devices" (arXiv 1707.01083).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+from slimnets import layers
+from slimnets.arg_scope import Scope
+from slimnets.builder import (
+    Site,
+    add_logits,
+    block,
+    build_body,
+    finish,
+    image_input,
+    scopes,
+)
+from slimnets.conv_defs import Conv, MaxPool, ShuffleUnit
+from slimnets.nets.mobilenet_v2 import training_scope
+
+# Table 1 of the paper: depths of stages 2, 3 and 4 by the number of groups.
+WIDTHS = {
+    1: (144, 288, 576),
+    2: (200, 400, 800),
+    3: (240, 480, 960),
+    4: (272, 544, 1088),
+    8: (384, 768, 1536),
+}
+UNITS = (4, 8, 4)
+
+
+def _stages(widths: Sequence[int], groups: int, group_very_first: bool) -> tuple[Any, ...]:
+    return tuple(
+        ShuffleUnit(depth, groups, 1 if i else 2, group_very_first or stage > 0 or i > 0)
+        for stage, (depth, units) in enumerate(zip(widths, UNITS, strict=True))
+        for i in range(units)
+    )
+
+
+def shufflenet_v1_defs(groups: int = 3, scale: float = 1.0) -> tuple[Any, ...]:
+    """Table 1 of the paper for one number of groups; `scale` multiplies the stages' depths.
+
+    Raises:
+        ValueError: groups not 1, 2, 3, 4 or 8, or a scale at which groups do not divide channels.
+    """
+    widths = _widths(groups, scale)
+    return (Conv(3, 2, 24), MaxPool(3, 2, "fixed"), *_stages(widths, groups, False))
+
+
+def shufflenet_v1_cifar_defs(groups: int = 3, scale: float = 1.0) -> tuple[Any, ...]:
+    """For 32×32 images: a stem without stride or pool, and the very first 1×1 grouped as well."""
+    widths = _widths(groups, scale)
+    if groups == 1 and scale == 1:
+        widths = (*widths[:2], 567)  # the reference's own last depth
+    return (Conv(3, 1, 24), *_stages(widths, groups, True))
+
+
+def _widths(groups: int, scale: float) -> tuple[int, ...]:
+    if groups not in WIDTHS:
+        raise ValueError(f"groups must be one of {', '.join(map(str, WIDTHS))}, got {groups!r}.")
+    if not isinstance(scale, int | float) or not scale > 0:
+        raise ValueError(f"scale must be a number greater than 0, got {scale!r}.")
+    return tuple(int(width * scale) for width in WIDTHS[groups])
+
+
+def channel_shuffle(x: Any, groups: int, name: str) -> Any:
+    """Output channel i·g + k takes input channel k·n + i (g groups of n): (B, H, W, C) → same."""
+    height, width, channels = x.shape[1:]
+    if groups == 1:
+        return x
+    if height is None or width is None:
+        # No reshape can name two unknown sizes; gathering the channels can do without.
+        order = [
+            k * (channels // groups) + i for i in range(channels // groups) for k in range(groups)
+        ]  # noqa: E501
+        return keras.ops.take(x, order, axis=-1)
+    x = keras.layers.Reshape((height, width, groups, channels // groups), name=f"{name}.split")(x)
+    x = keras.layers.Permute((1, 2, 4, 3), name=f"{name}.transpose")(x)
+    return keras.layers.Reshape((height, width, channels), name=f"{name}.join")(x)
+
+
+@block(ShuffleUnit)
+def _unit(x: Any, record: ShuffleUnit, site: Site) -> Iterator[tuple[str, Any]]:
+    name, groups, inputs = site.name, record.groups, x.shape[-1]
+    bottleneck = record.depth // 4
+    main = record.depth - (inputs if record.stride == 2 else 0)
+    first_groups = groups if record.group_first else 1
+    for what, channels, by in (
+        ("input channels", inputs, first_groups),
+        ("bottleneck channels", bottleneck, groups),
+        ("main branch's channels", main, groups),
+    ):
+        if channels < 1 or channels % by:
+            raise ValueError(
+                f"{name}: groups={by} does not divide the {channels} {what} of "
+                f"{record}. Choose another scale or number of groups."
+            )
+    net = layers.conv(x, bottleneck, groups=first_groups, name=f"{name}.reduce")
+    net = channel_shuffle(net, groups, f"{name}.shuffle")
+    net = layers.depthwise(net, 3, stride=site.stride, name=f"{name}.depthwise")
+    net = layers.conv(net, main, groups=groups, activation="linear", name=f"{name}.expand")
+    if record.stride == 2:
+        # PyTorch's AvgPool2d(3, 2, padding=1), which counts the zeros that it pads.
+        shortcut = keras.layers.ZeroPadding2D(1, name=f"{name}.pool.pad")(x)
+        shortcut = keras.layers.AveragePooling2D(3, 2, name=f"{name}.pool")(shortcut)
+        net = keras.layers.Concatenate(name=f"{name}.concat")([shortcut, net])
+    else:
+        net = keras.layers.Add(name=f"{name}.add")([x, net])
+    yield name, layers.activate(net, "relu", name, end_point=name)
+
+
+def _names(conv_defs: Sequence[Any]) -> Iterator[str]:
+    """conv1, maxpool, then stage2_0, stage2_1, …: a unit of stride 2 begins a stage."""
+    stage, unit = 1, 0
+    for record in conv_defs:
+        if isinstance(record, ShuffleUnit):
+            stage, unit = (stage + 1, 0) if record.stride == 2 else (stage, unit + 1)
+            yield f"stage{stage}_{unit}"
+        else:
+            yield "maxpool" if isinstance(record, MaxPool) else "conv1"
+
+
+def _shufflenet_v1(
+    input_shape: Sequence[int | None],
+    conv_defs: Sequence[Any],
+    scope: Scope,
+    *,
+    inputs: Any = None,
+    num_classes: int | None,
+    dropout_keep_prob: float | None = None,
+    use_explicit_padding: bool = True,
+    spatial_squeeze: bool = True,
+    prediction_fn: Any = "softmax",
+    weights: Any = None,
+    arg_scope: Scope | None = None,
+    name: str,
+) -> keras.Model:
+    with scopes(scope, arg_scope):
+        image = image_input(input_shape, inputs)
+        net, end_points = build_body(
+            image,
+            conv_defs,
+            width=lambda depth: depth,
+            names=_names(conv_defs),
+            use_explicit_padding=use_explicit_padding,
+        )
+        net = layers.global_pool(net, "global_pool")
+        if num_classes:
+            net = add_logits(
+                net,
+                end_points,
+                num_classes=num_classes,
+                dropout_keep_prob=dropout_keep_prob,
+                spatial_squeeze=spatial_squeeze,
+                prediction_fn=prediction_fn,
+            )
+    return finish(image, net, name, weights)
+
+
+def _scope(weight_decay: float) -> dict[str, Any]:
+    # The depthwise convolution is followed by batch norm only (the paper's section 3.2).
+    scope = dict(
+        training_scope(
+            weight_decay=weight_decay,
+            stddev=-1,
+            dropout_keep_prob=1.0,
+            bn_decay=0.9,
+            bn_epsilon=1e-5,
+            activation="relu",
+        )
+    )
+    return scope | {"depthwise": scope["depthwise"] | {"activation": "linear"}}
+
+
+def shufflenet_v1(
+    input_shape: Sequence[int | None] = (224, 224, 3),
+    *,
+    groups: int = 3,
+    scale: float = 1.0,
+    num_classes: int | None = 1000,
+    conv_defs: Sequence[Any] | None = None,
+    name: str = "ShuffleNetV1",
+    **kwargs: Any,
+) -> keras.Model:
+    """ShuffleNetV1, (B, H, W, C) → (B, num_classes).
+
+    Args:
+        input_shape: (height, width, channels); height and width may be None.
+        groups: of the 1×1 convolutions: 1, 2, 3, 4 or 8.
+        scale: multiplies the stages' depths (the paper's 0.25×, 0.5×, 1×, …).
+        num_classes: 0 or None: no classifier; the pooled features (B, 1, 1, C) are returned.
+        conv_defs: the table; default `shufflenet_v1_defs(groups, scale)`.
+        name: of the model.
+        **kwargs: `inputs`, `dropout_keep_prob`, `use_explicit_padding` (True), `spatial_squeeze`,
+            `prediction_fn`, `weights`, `arg_scope` as in `mobilenet_v2`.
+
+    Raises:
+        ValueError: an argument out of range, or groups that do not divide the channels.
+    """
+    table = shufflenet_v1_defs(groups, scale) if conv_defs is None else conv_defs
+    return _shufflenet_v1(
+        input_shape, table, _scope(4e-5), num_classes=num_classes, name=name, **kwargs
+    )
+
+
+def shufflenet_v1_cifar(
+    input_shape: Sequence[int | None] = (32, 32, 3),
+    *,
+    groups: int = 3,
+    scale: float = 1.0,
+    num_classes: int | None = 100,
+    conv_defs: Sequence[Any] | None = None,
+    name: str = "ShuffleNetV1Cifar",
+    **kwargs: Any,
+) -> keras.Model:
+    """ShuffleNetV1 for 32×32 images, all convolutions with biases. Keywords as `shufflenet_v1`."""
+    table = shufflenet_v1_cifar_defs(groups, scale) if conv_defs is None else conv_defs
+    scope, biased = _scope(5e-4), {"use_bias": True}
+    scope = scope | {op: scope[op] | biased for op in ("conv", "depthwise")}
+    return _shufflenet_v1(input_shape, table, scope, num_classes=num_classes, name=name, **kwargs)
