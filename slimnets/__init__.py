@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "slimnets.arg_scope": ("arg_scope",),
     "slimnets.builder": ("end_points",),
+    "slimnets.catalog": ("ModelInfo", "create_model", "list_models", "model_info"),
     "slimnets.complexity": ("Complexity", "complexity"),
     "slimnets.conv_defs": (
         "Conv",
@@ -87,6 +88,7 @@ _NAMES = {
         "squeezenet1_1",
         "squeezenet_cifar",
     ),
+    "slimnets.weights": ("export_torch", "load_weights"),
     "slimnets.preprocessing": ("Preprocessing", "preprocessing"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

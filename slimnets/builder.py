@@ -6,6 +6,8 @@ building stops exactly at a wanted end point. Families register theirs with `@bl
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -396,15 +398,38 @@ def check_num_classes(num_classes: int) -> None:
         )
 
 
-def finish(inputs: Any, outputs: Any, name: str, weights: Any = None) -> keras.Model:
-    """The functional model from `inputs` to `outputs`, with `weights` loaded if any are named."""
+def finish(inputs: Any, outputs: Any, name: str) -> keras.Model:
+    """The functional model from `inputs` to `outputs`."""
     sources = keras.utils.get_source_inputs(inputs)
-    model = keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=name)
-    if weights is not None:
-        from slimnets.weights import load_weights
+    return keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=name)
 
+
+def takes_weights(function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    """Give a network's function the keyword `weights`, which also decides how it is built.
+
+    PyTorch's weights need PyTorch's padding, for example. What the caller says explicitly wins;
+    where that cannot be, loading says why.
+    """
+
+    @functools.wraps(function)
+    def build(*args: Any, weights: Any = None, **kwargs: Any) -> keras.Model:
+        if weights is None:
+            return function(*args, **kwargs)
+        from slimnets.weights import load_weights, source_requirements
+
+        required = source_requirements(weights, function.__name__, **kwargs)
+        model = function(*args, **{**required, **kwargs})
         load_weights(model, weights)
-    return model
+        return model
+
+    signature = inspect.signature(function)
+    keyword = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None)
+    parameters = [*signature.parameters.values()]
+    at = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
+    build.__signature__ = signature.replace(
+        parameters=[*parameters[:at], keyword, *parameters[at:]]
+    )
+    return build
 
 
 def end_points(model: keras.Model) -> EndPoints:

@@ -34,13 +34,14 @@ class Preprocessing:
     `(lo, hi) = value_range`.
 
     Attributes:
-      size: (height, width) of the network's input, in pixels.
-      crop_fraction: the share of height and width that is kept, around the centre, in (0, 1].
-      mean, std: one number per channel, in the units of `value_range`.
-      value_range: what pixel 0 and pixel 255 become before mean and std.
-      interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; antialiased when shrinking.
-      keep_aspect_ratio: False squeezes the crop into `size` (TF-Slim's evaluation); True scales
-        the shorter side to size / crop_fraction and cuts `size` out of the middle (torchvision's).
+        size: (height, width) of the network's input, in pixels.
+        crop_fraction: the share of height and width that is kept, around the centre, in (0, 1].
+        mean, std: one number per channel, in the units of `value_range`.
+        value_range: what pixel 0 and pixel 255 become before mean and std.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; antialiased when shrinking.
+        keep_aspect_ratio: False squeezes the crop into `size` (TF-Slim's evaluation); True
+            scales the shorter side to size / crop_fraction and cuts `size` out of the middle
+            (torchvision's).
     """
 
     size: tuple[int, int] = (224, 224)
@@ -75,16 +76,16 @@ class Preprocessing:
         """Turns images into what the network takes.
 
         Args:
-          images: one image or a list or batch of them. An image is a path, a PIL image or a
-            uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a batch may also be one array
-            (N, H, W, C). Sizes may differ within a list.
+            images: one image or a list or batch of them. An image is a path, a PIL image or a
+                uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a batch may also be one array
+                (N, H, W, C). Sizes may differ within a list.
 
         Returns:
-          float32, (h, w, 3) for one image, (N, h, w, 3) for a list or batch.
+            float32, (h, w, 3) for one image, (N, h, w, 3) for a list or batch.
 
         Raises:
-          ValueError: an unreadable file or an impossible shape, named; an empty list.
-          TypeError: an array that is not uint8, or something that is no image at all.
+            ValueError: an unreadable file or an impossible shape, named; an empty list.
+            TypeError: an array that is not uint8, or something that is no image at all.
         """
         return self.normalize(self.pixels(images))
 
@@ -113,7 +114,7 @@ class Preprocessing:
         return (high - low) / 255.0 / std, (low - mean) / std
 
     def _one(self, image: Any) -> np.ndarray:
-        rgb = _to_rgb(read_image(image))
+        rgb = read_rgb(image)
         resample = INTERPOLATIONS[self.interpolation]
         height, width = self.size
         if self.keep_aspect_ratio:
@@ -125,20 +126,19 @@ class Preprocessing:
                 scaled = rgb.resize((tall * rgb.width // rgb.height, tall), resample)
             left, top = round((scaled.width - width) / 2), round((scaled.height - height) / 2)
             return np.asarray(scaled.crop((left, top, left + width, top + height)))
-        left = int((1 - self.crop_fraction) * rgb.width / 2)
-        top = int((1 - self.crop_fraction) * rgb.height / 2)
-        box = (left, top, rgb.width - left, rgb.height - top)
-        if box == (0, 0, width, height):
-            return np.asarray(rgb)
-        return np.asarray(rgb.resize((width, height), resample, box=box))
+        tall, wide = round(rgb.height * self.crop_fraction), round(rgb.width * self.crop_fraction)
+        left, top = (rgb.width - wide) // 2, (rgb.height - tall) // 2
+        # Not resize(box=...), whose kernel reaches over the box's edge.
+        cropped = rgb.crop((left, top, left + wide, top + tall))
+        return np.asarray(cropped.resize((width, height), resample))
 
 
 def read_image(image: Any) -> Image.Image:
     """A path, a PIL image or a uint8 array as a fully decoded, upright PIL image.
 
     Raises:
-      ValueError: the file cannot be read or decoded, or the array has no image's shape.
-      TypeError: the array is not uint8, or `image` is no image at all.
+        ValueError: the file cannot be read or decoded, or the array has no image's shape.
+        TypeError: the array is not uint8, or `image` is no image at all.
     """
     if isinstance(image, (str, os.PathLike)):
         try:
@@ -165,6 +165,11 @@ def read_image(image: Any) -> Image.Image:
             f"got {image.shape}."
         )
     return Image.fromarray(image)
+
+
+def read_rgb(image: Any) -> Image.Image:
+    """Like `read_image`, then as 8-bit RGB: transparency on white, 16-bit greys scaled."""
+    return _to_rgb(read_image(image))
 
 
 def _not_an_image(value: Any) -> str:
@@ -222,19 +227,25 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
     """The preprocessing a network expects.
 
     Args:
-      name_or_model: a network's name ("mobilenet_v1", "MobilenetV1", "mobilenet_v2_140") or a
-        Keras model, whose name tells the family and whose input shape the size.
+        name_or_model: a network's name ("mobilenet_v1", "MobilenetV1", "mobilenet_v2_140"), the
+            name of published weights ("mobilenet_v2-b0353104"), or a Keras model, whose name tells
+            the family and whose input shape the size.
 
     Returns:
-      The family's `Preprocessing`. For a model with a known input size, `size` is that size; and
-      with inputs smaller than 96 pixels the whole image is used (crop_fraction 1).
+        The family's `Preprocessing`: TF-Slim's [-1, 1] for MobileNets, but torchvision's mean and
+        std for one with fixed padding, which is how PyTorch's weights need it built. For a model
+        with a known input size, `size` is that size; and with inputs smaller than 96 pixels the
+        whole image is used (crop_fraction 1).
 
     Raises:
-      ValueError: no family is known by this name.
-      TypeError: neither a name nor a model.
+        ValueError: no family is known by this name.
+        TypeError: neither a name nor a model.
     """
     if isinstance(name_or_model, str):
-        return _style(name_or_model)
+        from slimnets.weights.sources import SOURCES
+
+        published = {source.name: source.preprocessing for source in SOURCES}
+        return published.get(name_or_model) or _style(name_or_model)
     shape = getattr(name_or_model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise TypeError(
@@ -243,7 +254,16 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
             f"{'' if shape is None else f' with input shape {shape}'}."
         )
     style = _style(name_or_model.name)
+    if style is _INCEPTION and _has_fixed_padding(name_or_model):
+        style = _TORCHVISION
     return style if None in shape[1:3] else for_size(style, shape[1:3])
+
+
+def _has_fixed_padding(model: Any) -> bool:
+    return any(
+        type(layer).__name__ == "ZeroPadding2D" and layer.name.endswith(".pad")
+        for layer in model.layers
+    )
 
 
 def for_size(style: Preprocessing, size: Sequence[int]) -> Preprocessing:

@@ -30,6 +30,7 @@ from slimnets.builder import (
     finish,
     image_input,
     scopes,
+    takes_weights,
 )
 from slimnets.conv_defs import Conv, DepthSepConv
 
@@ -151,6 +152,7 @@ def mobilenet_v1_base(
         )
 
 
+@takes_weights
 def mobilenet_v1(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -165,7 +167,6 @@ def mobilenet_v1(
     spatial_squeeze: bool = True,
     global_pool: bool = False,
     prediction_fn: Any = "softmax",
-    weights: Any = None,
     arg_scope: Scope | None = None,
     name: str = "MobilenetV1",
 ) -> keras.Model:
@@ -209,7 +210,7 @@ def mobilenet_v1(
                 spatial_squeeze=spatial_squeeze,
                 prediction_fn=prediction_fn,
             )
-    return finish(image, net, name, weights)
+    return finish(image, net, name)
 
 
 def _window_pool(x: Any) -> Any:
@@ -233,11 +234,13 @@ def mobilenet_v1_025(input_shape: Sequence[int | None] = (224, 224, 3), **kwargs
     return mobilenet_v1(input_shape, depth_multiplier=0.25, **kwargs)
 
 
+@takes_weights
 def mobilenet_v1_cifar(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,
     num_classes: int | None = 100,
     arg_scope: Scope | None = None,
+    name: str = "MobilenetV1Cifar",
     **kwargs: Any,
 ) -> keras.Model:
     """MobileNetV1 for 32×32 images: stem without stride, plain ReLU, pointwise biases.
@@ -254,7 +257,7 @@ def mobilenet_v1_cifar(
         "global_pool": True,
     }
     with scopes(_pytorch_scope(weight_decay=5e-4), arg_scope):
-        return mobilenet_v1(input_shape, num_classes=num_classes, **{**defaults, **kwargs})
+        return mobilenet_v1(input_shape, num_classes=num_classes, name=name, **(defaults | kwargs))
 
 
 def _pytorch_scope(weight_decay: float) -> Scope:

@@ -21,6 +21,7 @@ from slimnets.builder import (
     finish,
     image_input,
     scopes,
+    takes_weights,
 )
 from slimnets.conv_defs import Conv, Factor, InvertedResidual, make_divisible
 
@@ -160,6 +161,7 @@ def mobilenet_v2_base(
         )
 
 
+@takes_weights
 def mobilenet_v2(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -175,7 +177,6 @@ def mobilenet_v2(
     spatial_squeeze: bool = True,
     global_pool: bool = True,
     prediction_fn: Any = "softmax",
-    weights: Any = None,
     arg_scope: Scope | None = None,
     name: str = "MobilenetV2",
 ) -> keras.Model:
@@ -221,7 +222,7 @@ def mobilenet_v2(
                 spatial_squeeze=spatial_squeeze,
                 prediction_fn=prediction_fn,
             )
-    return finish(image, net, name, weights)
+    return finish(image, net, name)
 
 
 def mobilenet_v2_140(input_shape: Sequence[int | None] = (224, 224, 3), **kwargs) -> keras.Model:
@@ -239,11 +240,13 @@ def mobilenet_v2_035(input_shape: Sequence[int | None] = (224, 224, 3), **kwargs
     return mobilenet_v2(input_shape, depth_multiplier=0.35, **kwargs)
 
 
+@takes_weights
 def mobilenet_v2_cifar10(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,
     num_classes: int | None = 10,
     arg_scope: Scope | None = None,
+    name: str = "MobilenetV2Cifar10",
     **kwargs: Any,
 ) -> keras.Model:
     """MobileNetV2 for 32×32 images: `MOBILENET_V2_CIFAR10_DEFS`, plain ReLU, fixed padding.
@@ -253,15 +256,17 @@ def mobilenet_v2_cifar10(
     """
     defaults = {"conv_defs": MOBILENET_V2_CIFAR10_DEFS, "use_explicit_padding": True}
     with scopes(_cifar_scope("relu"), arg_scope):
-        return mobilenet_v2(input_shape, num_classes=num_classes, **(defaults | kwargs))
+        return mobilenet_v2(input_shape, num_classes=num_classes, name=name, **(defaults | kwargs))
 
 
+@takes_weights
 def mobilenet_v2_cifar100(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,
     inputs: Any = None,
     num_classes: int | None = 100,
     arg_scope: Scope | None = None,
+    name: str = "MobilenetV2Cifar100",
     **kwargs: Any,
 ) -> keras.Model:
     """MobileNetV2 for 32×32 images: `MOBILENET_V2_CIFAR100_DEFS`, biases, a 1×1 stem.
@@ -277,7 +282,9 @@ def mobilenet_v2_cifar100(
     image = image_input(input_shape, inputs)
     padded = keras.layers.ZeroPadding2D(1, name="layer_1.pad")(image)
     with scopes(scope, arg_scope):
-        return mobilenet_v2(inputs=padded, num_classes=num_classes, **(defaults | kwargs))
+        return mobilenet_v2(
+            inputs=padded, num_classes=num_classes, name=name, **(defaults | kwargs)
+        )
 
 
 def _cifar_scope(activation: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from slimnets.builder import (
     finish,
     image_input,
     scopes,
+    takes_weights,
 )
 from slimnets.conv_defs import Conv, Factor, FusedInvertedResidual, InvertedResidual, make_divisible
 from slimnets.nets.mobilenet_v2 import training_scope
@@ -216,7 +217,6 @@ def _mobilenet_v3(
     spatial_squeeze: bool = True,
     global_pool: bool = True,
     prediction_fn: Any = "softmax",
-    weights: Any = None,
     arg_scope: Scope | None = None,
     name: str,
 ) -> keras.Model:
@@ -252,7 +252,7 @@ def _mobilenet_v3(
                 spatial_squeeze=spatial_squeeze,
                 prediction_fn=prediction_fn,
             )
-    return finish(image, net, name, weights)
+    return finish(image, net, name)
 
 
 def _variant(
@@ -267,6 +267,7 @@ def _variant(
     return conv_defs, last
 
 
+@takes_weights
 def mobilenet_v3_large(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -299,6 +300,7 @@ def mobilenet_v3_large(
     )
 
 
+@takes_weights
 def mobilenet_v3_small(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -318,6 +320,7 @@ def mobilenet_v3_small(
     )
 
 
+@takes_weights
 def mobilenet_edgetpu(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,

@@ -21,6 +21,7 @@ from slimnets.builder import (
     finish,
     image_input,
     scopes,
+    takes_weights,
 )
 from slimnets.conv_defs import Conv, MaxPool, ShuffleUnit
 from slimnets.nets.mobilenet_v2 import training_scope
@@ -79,7 +80,7 @@ def channel_shuffle(x: Any, groups: int, name: str) -> Any:
         # No reshape can name two unknown sizes; gathering the channels can do without.
         order = [
             k * (channels // groups) + i for i in range(channels // groups) for k in range(groups)
-        ]  # noqa: E501
+        ]
         return keras.ops.take(x, order, axis=-1)
     x = keras.layers.Reshape((height, width, groups, channels // groups), name=f"{name}.split")(x)
     x = keras.layers.Permute((1, 2, 4, 3), name=f"{name}.transpose")(x)
@@ -138,7 +139,6 @@ def _shufflenet_v1(
     use_explicit_padding: bool = True,
     spatial_squeeze: bool = True,
     prediction_fn: Any = "softmax",
-    weights: Any = None,
     arg_scope: Scope | None = None,
     name: str,
 ) -> keras.Model:
@@ -161,7 +161,7 @@ def _shufflenet_v1(
                 spatial_squeeze=spatial_squeeze,
                 prediction_fn=prediction_fn,
             )
-    return finish(image, net, name, weights)
+    return finish(image, net, name)
 
 
 def _scope(weight_decay: float) -> dict[str, Any]:
@@ -179,6 +179,7 @@ def _scope(weight_decay: float) -> dict[str, Any]:
     return scope | {"depthwise": scope["depthwise"] | {"activation": "linear"}}
 
 
+@takes_weights
 def shufflenet_v1(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -210,6 +211,7 @@ def shufflenet_v1(
     )
 
 
+@takes_weights
 def shufflenet_v1_cifar(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,

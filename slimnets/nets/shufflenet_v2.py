@@ -32,6 +32,7 @@ from slimnets.builder import (
     finish,
     image_input,
     scopes,
+    takes_weights,
 )
 from slimnets.conv_defs import Conv, MaxPool, ShuffleStage
 from slimnets.nets.mobilenet_v2 import training_scope
@@ -225,7 +226,6 @@ def _shufflenet_v2(
     use_explicit_padding: bool = True,
     spatial_squeeze: bool = True,
     prediction_fn: Any = "softmax",
-    weights: Any = None,
     arg_scope: Scope | None = None,
     name: str,
 ) -> keras.Model:
@@ -248,9 +248,10 @@ def _shufflenet_v2(
                 spatial_squeeze=spatial_squeeze,
                 prediction_fn=prediction_fn,
             )
-    return finish(image, net, name, weights)
+    return finish(image, net, name)
 
 
+@takes_weights
 def shufflenet_v2(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -280,6 +281,7 @@ def shufflenet_v2(
     )
 
 
+@takes_weights
 def shufflenet_v2_cifar(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,

@@ -25,6 +25,7 @@ from slimnets.builder import (
     finish,
     image_input,
     scopes,
+    takes_weights,
 )
 from slimnets.conv_defs import Conv, Fire, MaxPool
 
@@ -134,7 +135,6 @@ def _squeezenet(
     dropout_keep_prob: float = 0.5,
     bypass: str | None = None,
     prediction_fn: Any = "softmax",
-    weights: Any = None,
     arg_scope: Scope | None = None,
     relu_logits: bool = True,
     spatial_squeeze: bool = True,
@@ -157,7 +157,7 @@ def _squeezenet(
             names=_names(conv_defs),
         )
         if not num_classes:
-            return finish(image, layers.global_pool(net, "global_pool"), name, weights)
+            return finish(image, layers.global_pool(net, "global_pool"), name)
         check_num_classes(num_classes)
         net = layers.dropout(net, dropout_keep_prob, "Dropout_1b")
         net = layers.conv(
@@ -171,9 +171,10 @@ def _squeezenet(
         )
         net = layers.global_pool(net, "global_pool")
         net = add_predictions(net, end_points, num_classes, spatial_squeeze, prediction_fn)
-    return finish(image, net, name, weights)
+    return finish(image, net, name)
 
 
+@takes_weights
 def squeezenet1_0(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -209,6 +210,7 @@ def squeezenet1_0(
     )
 
 
+@takes_weights
 def squeezenet1_1(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -230,6 +232,7 @@ def squeezenet1_1(
     )
 
 
+@takes_weights
 def squeezenet_cifar(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,

@@ -1,0 +1,135 @@
+"""Our own `.keras` and `.weights.h5` files, read by layer name and without building a model.
+
+Keras keeps a layer's variables in `layers/<class>_<n>/vars/<i>`, with the layer's name in the
+attribute `name` of `vars`; a `.keras` file is a zip archive with that as `model.weights.h5`, and
+the model's configuration as `config.json`, which is read as plain data.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slimnets.weights.matching import Entry
+from slimnets.weights.units import is_classifier, weighted_layers
+
+# What reading a damaged file can end in; zipfile raises RuntimeError where it is lost.
+_DAMAGE = (OSError, LookupError, TypeError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """The variables as h5py datasets by `layer/index`, and what is known of the layers by name."""
+
+    tensors: Mapping[str, Any]
+    layers: Mapping[str, Mapping[str, Any]]
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[WeightFile]:
+    """The file's content, as long as the context is open.
+
+    Raises:
+      ValueError: not a weight file of Keras 3, or one whose data lie in other files.
+    """
+    import h5py
+
+    with ExitStack() as stack:
+        try:
+            source, layers = _contents(path) if path.suffix == ".keras" else (path, {})
+            file = stack.enter_context(h5py.File(source, "r"))
+        except _DAMAGE as error:
+            raise ValueError(f"{path} is not a readable weight file of Keras 3: {error}") from error
+        yield WeightFile(dict(_variables(file, path)), layers)
+
+
+def _contents(path: Path) -> tuple[io.BytesIO, dict[str, Any]]:
+    """The weights and the layers' configurations of a `.keras` file."""
+    with zipfile.ZipFile(path) as archive:
+        # Keras stores without compression: no entry can be larger than the file it lies in.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("compressed entries, which Keras never writes")
+        config = json.loads(archive.read("config.json"))
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+    layers = config["config"]["layers"]
+    return weights, {layer["config"]["name"]: layer["config"] for layer in layers}
+
+
+def _variables(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    import h5py
+
+    def inside(group: Any, key: str, kind: type) -> Any:
+        # A link to another file would read whatever it names.
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise ValueError(f"{path}: refused the link {key!r} to elsewhere.")
+        item = group[key]
+        if not isinstance(item, kind) or (kind is h5py.Dataset and item.external):
+            raise ValueError(f"{path}: refused {item.name}, which is not plain data.")
+        return item
+
+    if "layers" not in file:
+        raise ValueError(f"{path} holds no layers: it is not a weight file of Keras 3.")
+    layers = inside(file, "layers", h5py.Group)
+    for key in layers:
+        layer = inside(layers, key, h5py.Group)
+        if "vars" not in layer:
+            continue
+        variables = inside(layer, "vars", h5py.Group)
+        name = str(variables.attrs.get("name", key))
+        for index in variables:
+            yield f"{name}/{index}", inside(variables, index, h5py.Dataset)
+
+
+def entries(model: Any) -> list[Entry]:
+    """What `model` takes from a file of the same network."""
+    return [
+        Entry(
+            f"{layer.name}/{index}",
+            tuple(variable.shape),
+            variable,
+            np.asarray,
+            is_classifier(layer),
+        )
+        for layer in weighted_layers(model)
+        for index, variable in enumerate(layer.weights)
+    ]
+
+
+def epsilons(file: WeightFile, model: Any) -> dict[str, float]:
+    """The batch norms' epsilons in the file, where it tells them."""
+    names = {layer.name for layer in weighted_layers(model)}
+    known = {name: config for name, config in file.layers.items() if name in names}
+    return {name: config["epsilon"] for name, config in known.items() if "epsilon" in config}
+
+
+def check_built_alike(model: Any, file: WeightFile, path: str | os.PathLike) -> None:
+    """Raise a ValueError where the same weights would be another function than the file's model."""
+    for layer in model.layers:
+        theirs, ours = file.layers.get(layer.name), layer.get_config()
+        if theirs is None:
+            continue
+        if _pads(theirs) != _pads(ours) and theirs["strides"] == list(ours["strides"]):
+            raise ValueError(
+                f"layer {layer.name} of {path} has the padding {_pads(theirs)!r}, that of model "
+                f"{model.name!r} {_pads(ours)!r}: build the model with "
+                f"use_explicit_padding={_pads(theirs) != 'same'}."
+            )
+        if "." not in layer.name and theirs.get("activation") != ours.get("activation"):
+            raise ValueError(
+                f"layer {layer.name} of {path} has the activation {theirs.get('activation')!r}, "
+                f"that of model {model.name!r} {ours.get('activation')!r}: build the model alike."
+            )
+
+
+def _pads(config: Mapping[str, Any]) -> str | None:
+    """The padding where it makes a difference: at a stride."""
+    return config.get("padding") if max(config.get("strides") or (1,)) > 1 else None

@@ -1,0 +1,226 @@
+"""`load_weights`: from whatever holds weights to the variables of a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slimnets.weights import (
+    keras_applications,
+    keras_files,
+    matching,
+    sources,
+    tf_slim,
+    torch_names,
+    torchvision,
+    units,
+    variants,
+)
+from slimnets.weights.matching import Entry
+from slimnets.weights.variants import Variant
+
+_TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar")
+_KERAS_SUFFIXES = (".keras", ".weights.h5")
+_KINDS = (
+    "a .keras or .weights.h5 file, a PyTorch file (.pth, .pt), the prefix of a TF-Slim checkpoint, "
+    "'imagenet' or another name of the catalogue"
+)
+
+
+class _Reading(NamedTuple):
+    """A source, understood: what matching needs to know of it."""
+
+    entries: Sequence[Entry]
+    tensors: Mapping[str, Any]
+    is_classifier_name: Callable[[str], bool]
+    variant: Variant | None
+    check_built_alike: Callable[[], None]
+    epsilons: Mapping[str, float]  # by layer
+
+
+def load_weights(
+    model: Any, source: Any, strict: bool = True, *, drop_background: bool = False
+) -> None:
+    """Load weights into a network of ours: all that it needs, or nothing.
+
+    Batch norms take over the epsilon that the weights were trained with.
+
+    Args:
+      model: a network of ours (`slimnets.mobilenet_v2(…)`, cloned or loaded from a file as well).
+      source: one of
+        - a path: a `.keras` or `.weights.h5` file of ours, a PyTorch file (`.pth`, `.pt`; read
+          without PyTorch), or the prefix of a TF-Slim checkpoint;
+        - "imagenet" (the catalogue's weights for this network) or a name of the catalogue, both
+          downloaded and cached as `slimnets.weights.download` says;
+        - a mapping of names to arrays, as a PyTorch state dict, a TF-Slim checkpoint or the layers
+          of a keras.applications model have them;
+        - a `keras.applications` model (MobileNet, MobileNetV2, MobileNetV3Large or -Small).
+      strict: False leaves the classifier as it is where the source's has another number of
+        classes, or where one of the two has none. The rest must fit in any case.
+      drop_background: take a source with one class more than the model, and leave out its class 0.
+        TF-Slim's ImageNet checkpoints have 1001 classes with the background first. Always on for
+        those where the catalogue says so.
+
+    Raises:
+      ValueError: entries that are missing, unknown or of another shape, all listed, and which
+        network the source looks like; a damaged or unsafe file; a model built unlike the reference
+        (padding), with the argument that makes it alike.
+      FileNotFoundError: no file of this name, and no such name in the catalogue.
+      ConnectionError: a download that is not possible; says which file to put where.
+      TypeError: `source` or `model` is none of the above.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, got {type(model).__name__}.")
+    with ExitStack() as stack:
+        reading, title, has_background = _read(model, source, stack)
+        values = matching.plan(
+            reading.entries,
+            reading.tensors,
+            title=f"{title} → model {model.name!r}",
+            is_classifier_name=reading.is_classifier_name,
+            source_variant=reading.variant,
+            model_variant=variants.of_model(model),
+            strict=strict,
+            drop_background=drop_background or has_background,
+        )
+        reading.check_built_alike()
+        matching.assign(model, values, reading.epsilons)
+
+
+def _read(model: Any, source: Any, stack: ExitStack) -> tuple[_Reading, str, bool]:
+    """The source, a title for messages, and whether its class 0 is known to be the background."""
+    import keras
+
+    if isinstance(source, keras.Model):
+        tensors = keras_applications.tensors(source)
+        return _read_mapping(model, tensors), f"model {source.name!r}", False
+    if isinstance(source, Mapping):
+        return _read_mapping(model, source), f"{len(source)} arrays", False
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"source must be {_KINDS}, a mapping or a model; got {source!r}.")
+    name = os.fspath(source)
+    size = model.input_shape[1] if len(model.input_shape) == 4 else None
+    if named := sources.find(name, lambda: variants.of_model(model), size):
+        path = sources.fetch_source(named)
+        return _read_path(model, path, stack), named.name, named.classes == 1001
+    return _read_path(model, Path(source), stack), name, False
+
+
+def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
+    if prefix := tf_slim.checkpoint_prefix(path):
+        return _read_mapping(model, tf_slim.read_checkpoint(prefix))
+    if not path.exists():
+        near = sources.nearest(str(path))
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise FileNotFoundError(f"no weights {str(path)!r}: source must be {_KINDS}.{hint}")
+    if path.name.endswith(_TORCH_SUFFIXES):
+        from slimnets.weights.pth import read_pth
+
+        return _read_mapping(model, read_pth(path))
+    if path.name.endswith(_KERAS_SUFFIXES):
+        return _read_keras_file(model, path, stack)
+    raise ValueError(f"{path} is of no known kind: source must be {_KINDS}.")
+
+
+def _read_mapping(model: Any, tensors: Mapping[str, Any]) -> _Reading:
+    bad = [repr(name) for name, v in tensors.items() if not isinstance(name, str) or _no_array(v)]
+    if bad:
+        raise TypeError(
+            f"a mapping of weights has names and arrays; not so: {', '.join(bad[:20])}."
+        )
+    if tf_slim.is_tf_slim(tuple(tensors)):
+        wanted = tf_slim.prefer_averages(tensors)
+        return _Reading(
+            tf_slim.entries(model, wanted),
+            wanted,
+            tf_slim.is_classifier_name,
+            tf_slim.looks_like(_shapes(wanted)),
+            lambda: None,
+            _epsilons(model, tf_slim.EPSILON),
+        )
+    if family := keras_applications.find_family(tensors):
+        return _read_keras_application(model, tensors, family)
+    naming = torch_names.find_naming(tensors) or torchvision.naming_by_overlap(model, tensors)
+    if naming is None:
+        raise ValueError(
+            f"these names are of no known network: {', '.join(list(tensors)[:5]) or '(none)'}, …; "
+            "known are those of TF-Slim (MobilenetV1/Conv2d_0/weights), keras.applications "
+            f"(conv1/kernel) and {torch_names.origins()} (features.0.0.weight)."
+        )
+    wanted = {name: v for name, v in tensors.items() if not torchvision.is_counter(name)}
+    shapes = _shapes(wanted)
+    return _Reading(
+        torchvision.entries(model, naming, shapes),
+        wanted,
+        naming.is_classifier_name,
+        torch_names.looks_like(naming, shapes),
+        lambda: torchvision.check_built_alike(naming, model),
+        _epsilons(model, naming.epsilon),
+    )
+
+
+def _no_array(value: Any) -> bool:
+    return not isinstance(getattr(value, "shape", None), tuple)
+
+
+def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in tensors.items()}
+
+
+def _epsilons(model: Any, epsilon: float) -> dict[str, float]:
+    layers: Iterable[Any] = model.layers
+    return {layer.name: epsilon for layer in layers if hasattr(layer, "epsilon")}
+
+
+def _read_keras_application(model: Any, tensors: Mapping[str, Any], family: str) -> _Reading:
+    shapes = _shapes(tensors)
+    return _Reading(
+        keras_applications.entries(model, shapes),
+        tensors,
+        keras_applications.is_classifier_name,
+        keras_applications.looks_like(shapes),
+        lambda: keras_applications.check_built_alike(model, family),
+        _epsilons(model, keras_applications.EPSILON),
+    )
+
+
+def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> _Reading:
+    file = stack.enter_context(keras_files.open_file(path))
+    return _Reading(
+        keras_files.entries(model),
+        file.tensors,
+        units.is_classifier_name,
+        None,
+        lambda: keras_files.check_built_alike(model, file, path),
+        keras_files.epsilons(file, model),
+    )
+
+
+def source_requirements(source: Any, network: str | None = None, **options: Any) -> dict[str, Any]:
+    """The keywords with which a network must be built for weights from `source` to fit.
+
+    Args:
+      source: as in `load_weights`.
+      network, options: for "imagenet", the network's name in the catalogue and its keywords.
+
+    Returns:
+      For example `{"use_explicit_padding": True}`; empty where nothing but the table matters.
+    """
+    if isinstance(source, str):
+        found = sources.find(source, lambda: Variant(network, options) if network else None)
+        if found is not None:
+            return dict(found.requires)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if not path.name.endswith(_TORCH_SUFFIXES) or not path.is_file():
+            return {}
+        from slimnets.weights.pth import read_pth
+
+        source = read_pth(path)
+    naming = torch_names.find_naming(source) if isinstance(source, Mapping) else None
+    return dict(naming.requires) if naming else {}

@@ -1,0 +1,174 @@
+"""Putting named tensors into a model's variables: all that fit, or none.
+
+A format (torchvision, TF-Slim, …) says which tensor belongs to which variable, as a list of
+`Entry`; here the list is compared with what a source holds, and carried out if nothing is amiss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slimnets.weights import variants
+from slimnets.weights.units import weighted_layers
+from slimnets.weights.variants import Variant
+
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One variable of the model and the tensor of the source that it takes."""
+
+    name: str  # of the tensor
+    shape: tuple[int, ...]  # that the tensor must have, in the source's own layout
+    variable: Any
+    convert: Callable[[np.ndarray], np.ndarray]  # from the source's layout to the variable's
+    classifier: bool = False
+
+
+def plan(
+    entries: Sequence[Entry],
+    tensors: Mapping[str, Any],
+    *,
+    title: str,
+    is_classifier_name: Callable[[str], bool],
+    source_variant: Variant | None,
+    model_variant: Variant | None,
+    strict: bool = True,
+    drop_background: bool = False,
+) -> list[tuple[Any, np.ndarray]]:
+    """The arrays to assign to variables, once every entry was found to fit.
+
+    Args:
+      entries: what the model needs.
+      tensors: what the source has: name → anything with a `shape` that numpy can read.
+      title: what is loaded into what, for the message.
+      is_classifier_name: whether a tensor of this name belongs to the source's classifier.
+      source_variant, model_variant: which network each is, where it can be told.
+      strict: False leaves a classifier alone that does not fit.
+      drop_background: leave out class 0 of a source with one class more than the model.
+
+    Raises:
+      ValueError: something is missing, unknown or of another shape; the message lists it all.
+    """
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    needed = {entry.name: entry for entry in entries}
+    missing, misfits, chosen = [], [], []
+    for entry in entries:
+        given = shapes.get(entry.name)
+        background = _background_axis(entry, given) if drop_background else None
+        if given == entry.shape or background is not None:
+            chosen.append((entry, background))
+        elif given is None:
+            missing.append(entry.name)
+        else:
+            misfits.append(entry.name)
+    unknown = [name for name in shapes if name not in needed]
+    if not strict:
+        missing = [name for name in missing if not needed[name].classifier]
+        misfits = [name for name in misfits if not needed[name].classifier]
+        unknown = [name for name in unknown if not is_classifier_name(name)]
+        # Half a classifier (a bias that fits by chance) is none.
+        fitting = {entry.name for entry, _ in chosen}
+        if any(entry.classifier and entry.name not in fitting for entry in entries):
+            chosen = [(entry, axis) for entry, axis in chosen if not entry.classifier]
+    if missing or misfits or unknown:
+        expected = {entry.name: entry.shape for entry in entries}
+        wrong = [f"{n} is {shapes[n]} for {expected[n]}" for n in misfits]
+        raise ValueError(
+            f"{title}: nothing was loaded."
+            + _comparison(source_variant, model_variant)
+            + _listing("missing", missing)
+            + _listing("unknown", unknown)
+            + _listing("of another shape", wrong)
+            + _advice(entries, shapes, [*missing, *misfits], unknown, is_classifier_name)
+        )
+    return [(entry.variable, _array(entry, tensors[entry.name], axis)) for entry, axis in chosen]
+
+
+def _array(entry: Entry, tensor: Any, background: int | None) -> np.ndarray:
+    try:
+        array = np.asarray(tensor)
+    except OSError as error:
+        raise ValueError(f"the file is damaged: {entry.name}: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{entry.name} holds {array.dtype} values; weights are real numbers.")
+    if background is not None:
+        array = np.delete(array, 0, axis=background)
+    return entry.convert(array)
+
+
+def _background_axis(entry: Entry, given: tuple[int, ...] | None) -> int | None:
+    """The axis of classes, if the source has just one class more there."""
+    if not entry.classifier or given is None or len(given) != len(entry.shape):
+        return None
+    axes = [i for i, (a, b) in enumerate(zip(given, entry.shape, strict=True)) if a != b]
+    return axes[0] if len(axes) == 1 and given[axes[0]] == entry.shape[axes[0]] + 1 else None
+
+
+def _listing(what: str, items: Sequence[str]) -> str:
+    if not items:
+        return ""
+    more = f", … ({len(items) - _LISTED} more)" if len(items) > _LISTED else ""
+    return f"\n{len(items)} {what}: {', '.join(items[:_LISTED])}{more}."
+
+
+def _comparison(source: Variant | None, model: Variant | None) -> str:
+    if source is None or source == model:
+        return ""
+    return f"\nThe source looks like {source}" + (f", the model is {model}." if model else ".")
+
+
+def _advice(
+    entries: Sequence[Entry],
+    shapes: Mapping[str, tuple[int, ...]],
+    wrong: Sequence[str],
+    unknown: Sequence[str],
+    is_classifier_name: Callable[[str], bool],
+) -> str:
+    """What to do where only the classifier is in the way."""
+    classifiers = {entry.name: entry for entry in entries if entry.classifier}
+    if not all(map(is_classifier_name, unknown)) or not all(name in classifiers for name in wrong):
+        return ""
+    skip = "pass strict=False to load everything but the classifier"
+    # A bias, of rank 1, is as long as there are classes; a hidden layer's comes before it.
+    names = [name for name in (*wrong, *unknown) if len(shapes.get(name, ())) == 1]
+    if not names:
+        return f"\nThe source has no classifier: {skip}."
+    background = ""
+    if any(_background_axis(classifiers[name], shapes.get(name)) is not None for name in wrong):
+        background = ", drop_background=True to leave out the source's class 0 (background)"
+    return f"\nBuild the model with num_classes={shapes[names[-1]][0]}{background}, or {skip}."
+
+
+def check_matches_model(names: Mapping[str, str], model: Any, source: str) -> None:
+    """Raise a ValueError if some layer of `model` has no name in the source's naming."""
+    strangers = [layer.name for layer in weighted_layers(model) if layer.name not in names]
+    if strangers:
+        raise ValueError(
+            f"The source looks like {source}; model {model.name!r} is "
+            f"{variants.of_model(model) or 'another network'}: nothing was loaded."
+            + _listing("of its layers have no counterpart in the source", strangers)
+        )
+
+
+def assign(
+    model: Any, values: Sequence[tuple[Any, np.ndarray]], epsilons: Mapping[str, float]
+) -> None:
+    """Carry a plan out; `epsilons` are those of the batch normalizations, by layer."""
+    for variable, array in values:
+        variable.assign(array.astype(variable.dtype))
+    changed = [name for name, epsilon in epsilons.items() if _epsilon(model, name) != epsilon]
+    for name in changed:
+        model.get_layer(name).epsilon = epsilons[name]
+    if changed:
+        # Functions that were traced before would go on with the old epsilon.
+        model.train_function = model.test_function = model.predict_function = None
+
+
+def _epsilon(model: Any, layer: str) -> float:
+    return model.get_layer(layer).epsilon

@@ -1,0 +1,182 @@
+"""PyTorch state dicts to and from our models, for torchvision's networks and other forms.
+
+The names are in `torch_names`. Layouts: convolution (out, in/groups, kh, kw) for our
+(kh, kw, in/groups, out); depthwise (C, 1, kh, kw) for (kh, kw, C, 1); dense (out, in) for our 1×1
+convolution (1, 1, in, out).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from slimnets.weights import torch_names, variants
+from slimnets.weights.matching import Entry, check_matches_model
+from slimnets.weights.torch_names import Naming, Shapes, looks_like
+from slimnets.weights.units import is_classifier, layer_names, units_of, weighted_layers
+
+_BATCH_NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_COUNTER = "num_batches_tracked"
+
+
+class _Layout(NamedTuple):
+    """A tensor between the state dict's form and ours; each undoes the other, bit for bit."""
+
+    to_ours: Callable[[np.ndarray], np.ndarray]
+    to_theirs: Callable[[np.ndarray], np.ndarray]
+
+
+_VECTOR = _Layout(lambda a: a, lambda a: a)
+_CONV = _Layout(lambda a: a.transpose(2, 3, 1, 0), lambda a: a.transpose(3, 2, 0, 1))
+_DEPTHWISE = _Layout(lambda a: a.transpose(2, 3, 0, 1), lambda a: a.transpose(2, 3, 0, 1))
+_DENSE = _Layout(lambda a: a.T[np.newaxis, np.newaxis], lambda a: a[0, 0].T)
+
+
+def _reordered(layout: _Layout, orders: Sequence[tuple[int, Sequence[int]]]) -> _Layout:
+    """`layout`, then channel i of each (axis, order) is the reference's channel order[i]."""
+
+    def to_ours(array: np.ndarray) -> np.ndarray:
+        array = layout.to_ours(array)
+        for axis, order in orders:
+            array = np.take(array, order, axis)
+        return array
+
+    def to_theirs(array: np.ndarray) -> np.ndarray:
+        for axis, order in orders:
+            array = np.take(array, np.argsort(order), axis)
+        return layout.to_theirs(array)
+
+    return _Layout(to_ours, to_theirs) if orders else layout
+
+
+def _tensors(
+    model: Any, naming: Naming, prefixes: Mapping[str, str]
+) -> Iterator[tuple[str, Any, Any, _Layout]]:
+    """(name, layer, variable, layout) of every tensor of the state dict but the counters."""
+    orders = naming.channel_orders(model)
+    for layer in weighted_layers(model):
+        prefix, kind = prefixes[layer.name], type(layer).__name__
+        inputs, outputs = orders.get(layer.name.rpartition(".")[0], (None, None))
+        for variable in layer.weights:
+            name, layout = variable.name, _VECTOR
+            axes = [(-1, outputs)]
+            if kind == "BatchNormalization":
+                name = _BATCH_NORM[variable.name]
+            elif variable.name == "kernel" and kind == "DepthwiseConv2D":
+                name, layout, axes = "weight", _DEPTHWISE, [(-2, outputs)]
+            elif variable.name == "kernel":
+                name, layout = "weight", _DENSE if prefix in naming.dense else _CONV
+                axes = [(-2, inputs), (-1, outputs)]
+            layout = _reordered(layout, [(axis, o) for axis, o in axes if o is not None])
+            yield f"{prefix}.{name}", layer, variable, layout
+
+
+def entries(model: Any, naming: Naming, shapes: Shapes) -> list[Entry]:
+    """What `model` takes from a state dict of this naming.
+
+    Raises:
+      ValueError: the model is another network.
+    """
+    prefixes = layer_names(naming.name_units(units_of(model), model))
+    source = f"{looks_like(naming, shapes) or 'a network'} of {naming.origin}"
+    check_matches_model(prefixes, model, source)
+    result = []
+    for name, layer, variable, layout in _tensors(model, naming, prefixes):
+        # A view of one zero: only its shape is wanted.
+        shape = layout.to_theirs(np.broadcast_to(np.float32(0), tuple(variable.shape))).shape
+        result.append(Entry(name, shape, variable, layout.to_ours, is_classifier(layer)))
+    return result
+
+
+def is_counter(name: str) -> bool:
+    """Whether a tensor is a batch norm's counter of batches: known, and not needed."""
+    return name.rpartition(".")[2] == _COUNTER
+
+
+def export_torch(model: Any) -> dict[str, np.ndarray]:
+    """The weights of `model` as the state dict of its PyTorch reference.
+
+    `net.load_state_dict({k: torch.from_numpy(v) for k, v in exported.items()})` takes it strictly:
+    batch norms' counters are there, as 0. Importing it again gives the same bits.
+
+    Where the batch norms' epsilon is not the reference's, the difference goes into the variances,
+    so that the function stays the same, up to rounding.
+
+    Raises:
+      ValueError: PyTorch has no reference of this network, or the model pads or activates
+        differently.
+    """
+    naming = naming_of_model(model)
+    check_built_alike(naming, model)
+    prefixes = layer_names(naming.name_units(units_of(model), model))
+    exported = {}
+    for name, layer, variable, layout in _tensors(model, naming, prefixes):
+        array = layout.to_theirs(variable.numpy())
+        if variable.name == "moving_variance" and layer.epsilon != naming.epsilon:
+            array = (array.astype(np.float64) + (layer.epsilon - naming.epsilon)).astype(
+                array.dtype
+            )
+        exported[name] = np.ascontiguousarray(array)
+        if variable.name == "moving_variance":
+            exported[f"{prefixes[layer.name]}.{_COUNTER}"] = np.array(0, np.int64)
+    return exported
+
+
+def check_built_alike(naming: Naming, model: Any) -> None:
+    """Raise a ValueError where the same weights would be another function than the reference's."""
+    same = [
+        layer.name
+        for layer in weighted_layers(model)
+        if getattr(layer, "padding", "valid") == "same" and max(layer.strides) > 1
+    ]
+    if same:
+        raise ValueError(
+            f"model {model.name!r} pads by TensorFlow's SAME at stride 2 ({same[0]}, …), and "
+            f"{naming.origin} pads both sides alike: build the model with "
+            "use_explicit_padding=True."
+        )
+    scope = naming.requires.get("arg_scope")
+    if scope and any(_is_relu6(layer) for layer in model.layers):
+        raise ValueError(
+            f"model {model.name!r} has ReLU6 activations, and {naming.origin} plain ReLU: build "
+            f"the model with arg_scope={scope!r}."
+        )
+
+
+def _is_relu6(layer: Any) -> bool:
+    return getattr(getattr(layer, "activation", None), "__name__", "") == "relu6"
+
+
+def naming_by_overlap(model: Any, names: Iterable[str]) -> Naming | None:
+    """The naming that `model` has, if it has any of these names: for a state dict with gaps."""
+    try:
+        naming = naming_of_model(model)
+    except ValueError:
+        return None
+    prefixes = set(layer_names(naming.name_units(units_of(model), model)).values())
+    return naming if any(name.rpartition(".")[0] in prefixes for name in names) else None
+
+
+def naming_of_model(model: Any) -> Naming:
+    """The naming in which `model` can be exported.
+
+    Raises:
+      ValueError: PyTorch has no reference of this network.
+    """
+    variant = variants.of_model(model)
+    if variant and not {"minimalistic", "bypass"} & set(variant.options):
+        for naming in torch_names.NAMINGS:
+            if variant.network in naming.networks:
+                return naming
+    known = dict.fromkeys(network for naming in torch_names.NAMINGS for network in naming.networks)
+    raise ValueError(
+        f"model {model.name!r} ({variant or 'a table of its own'}) has no counterpart in PyTorch; "
+        f"those of {', '.join(known)} are known."
+    )

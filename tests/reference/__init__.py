@@ -1,0 +1,1 @@
+"""Golden files of the networks' reference implementations, and the scripts that make them."""
