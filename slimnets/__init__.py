@@ -11,7 +11,6 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "slimnets.arg_scope": ("arg_scope",),
-    "slimnets.builder": ("end_points",),
     "slimnets.catalog": ("ModelInfo", "create_model", "list_models", "model_info"),
     "slimnets.complexity": ("Complexity", "complexity"),
     "slimnets.conv_defs": (
@@ -26,6 +25,7 @@ _NAMES = {
         "ShuffleUnit",
         "make_divisible",
     ),
+    "slimnets.network": ("end_points",),
     "slimnets.nets.mobilenet_v1": (
         "MOBILENET_V1_CIFAR_DEFS",
         "MOBILENET_V1_DEFS",

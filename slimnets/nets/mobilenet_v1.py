@@ -15,24 +15,16 @@ Parameters and multiply-adds of `mobilenet_v1` with 1000 classes, all confirmed 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
 import keras
 
-from slimnets import layers
 from slimnets.arg_scope import Scope
-from slimnets.builder import (
-    EndPoints,
-    add_logits,
-    build_body,
-    check_multiplier,
-    finish,
-    image_input,
-    scopes,
-    takes_weights,
-)
+from slimnets.builder import EndPoints, build_body, check_multiplier
 from slimnets.conv_defs import Conv, DepthSepConv
+from slimnets.network import classifier, scopes, takes_weights
 
 # Table 1 of the paper.
 MOBILENET_V1_DEFS = (
@@ -190,27 +182,27 @@ def mobilenet_v1(
     Raises:
         ValueError, TypeError: an argument out of range; the message says what is allowed.
     """
-    with scopes(mobilenet_v1_arg_scope(), arg_scope):
-        image = image_input(input_shape, inputs)
-        net, end_points = mobilenet_v1_base(
-            image,
+    return classifier(
+        input_shape,
+        partial(
+            mobilenet_v1_base,
             min_depth=min_depth,
             depth_multiplier=depth_multiplier,
             conv_defs=conv_defs,
             output_stride=output_stride,
             use_explicit_padding=use_explicit_padding,
-        )
-        net = layers.global_pool(net, "global_pool") if global_pool else _window_pool(net)
-        if num_classes:
-            net = add_logits(
-                net,
-                end_points,
-                num_classes=num_classes,
-                dropout_keep_prob=dropout_keep_prob,
-                spatial_squeeze=spatial_squeeze,
-                prediction_fn=prediction_fn,
-            )
-    return finish(image, net, name)
+        ),
+        mobilenet_v1_arg_scope(),
+        inputs=inputs,
+        num_classes=num_classes,
+        global_pool=global_pool,
+        local_pool=_window_pool,
+        dropout_keep_prob=dropout_keep_prob,
+        spatial_squeeze=spatial_squeeze,
+        prediction_fn=prediction_fn,
+        arg_scope=arg_scope,
+        name=name,
+    )
 
 
 def _window_pool(x: Any) -> Any:

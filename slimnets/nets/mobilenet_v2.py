@@ -7,23 +7,15 @@ Facts of the construction: TF-Slim `nets/mobilenet/mobilenet_v2.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
 
-from slimnets import layers
 from slimnets.arg_scope import Scope
-from slimnets.builder import (
-    EndPoints,
-    add_logits,
-    build_body,
-    check_multiplier,
-    finish,
-    image_input,
-    scopes,
-    takes_weights,
-)
+from slimnets.builder import EndPoints, build_body, check_multiplier
 from slimnets.conv_defs import Conv, Factor, InvertedResidual, make_divisible
+from slimnets.network import classifier, image_input, scopes, takes_weights
 
 
 def _blocks(t: int, c: int, n: int, s: int, **kwargs: Any) -> tuple[InvertedResidual, ...]:
@@ -200,29 +192,27 @@ def mobilenet_v2(
     Raises:
         ValueError, TypeError: an argument out of range; the message says what is allowed.
     """
-    with scopes(training_scope(), arg_scope):
-        image = image_input(input_shape, inputs)
-        net, end_points = mobilenet_v2_base(
-            image,
+    return classifier(
+        input_shape,
+        partial(
+            mobilenet_v2_base,
             min_depth=min_depth,
             depth_multiplier=depth_multiplier,
             conv_defs=conv_defs,
             output_stride=output_stride,
             use_explicit_padding=use_explicit_padding,
             shrink_last=shrink_last,
-        )
-        if global_pool:
-            net = layers.global_pool(net, "global_pool")
-        if num_classes:
-            net = add_logits(
-                net,
-                end_points,
-                num_classes=num_classes,
-                dropout_keep_prob=dropout_keep_prob,
-                spatial_squeeze=spatial_squeeze,
-                prediction_fn=prediction_fn,
-            )
-    return finish(image, net, name)
+        ),
+        training_scope(),
+        inputs=inputs,
+        num_classes=num_classes,
+        global_pool=global_pool,
+        dropout_keep_prob=dropout_keep_prob,
+        spatial_squeeze=spatial_squeeze,
+        prediction_fn=prediction_fn,
+        arg_scope=arg_scope,
+        name=name,
+    )
 
 
 def mobilenet_v2_140(input_shape: Sequence[int | None] = (224, 224, 3), **kwargs) -> keras.Model:

@@ -8,24 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
 
 from slimnets import layers
 from slimnets.arg_scope import Scope
-from slimnets.builder import (
-    EndPoints,
-    add_logits,
-    build_body,
-    check_multiplier,
-    finish,
-    image_input,
-    scopes,
-    takes_weights,
-)
+from slimnets.builder import EndPoints, build_body, check_multiplier
 from slimnets.conv_defs import Conv, Factor, FusedInvertedResidual, InvertedResidual, make_divisible
 from slimnets.nets.mobilenet_v2 import training_scope
+from slimnets.network import classifier, scopes, takes_weights
 
 # Table 1 of the paper.
 MOBILENET_V3_LARGE_DEFS = (
@@ -134,27 +127,6 @@ def _scope() -> Scope:
     return training_scope(weight_decay=1e-5, bn_decay=0.99, activation="relu")
 
 
-def _base(
-    inputs: Any,
-    conv_defs: Sequence[Any],
-    final_endpoint: str | None,
-    min_depth: int,
-    depth_multiplier: float,
-    output_stride: int | None,
-    use_explicit_padding: bool,
-) -> tuple[Any, EndPoints]:
-    check_multiplier(depth_multiplier, min_depth)
-    with scopes(_scope(), None):
-        return build_body(
-            inputs,
-            conv_defs,
-            width=lambda depth: make_divisible(depth * depth_multiplier, min_value=min_depth),
-            output_stride=output_stride,
-            use_explicit_padding=use_explicit_padding,
-            final_endpoint=final_endpoint,
-        )
-
-
 def mobilenet_v3_large_base(
     inputs: Any,
     final_endpoint: str | None = None,
@@ -169,15 +141,16 @@ def mobilenet_v3_large_base(
     Arguments, result and errors as `mobilenet_v2_base`; an expansion keeps the table's ratio to
     the block's input, rounded to a multiple of 8.
     """
-    return _base(
-        inputs,
-        MOBILENET_V3_LARGE_DEFS if conv_defs is None else conv_defs,
-        final_endpoint,
-        min_depth,
-        depth_multiplier,
-        output_stride,
-        use_explicit_padding,
-    )
+    check_multiplier(depth_multiplier, min_depth)
+    with scopes(_scope(), None):
+        return build_body(
+            inputs,
+            MOBILENET_V3_LARGE_DEFS if conv_defs is None else conv_defs,
+            width=lambda depth: make_divisible(depth * depth_multiplier, min_value=min_depth),
+            output_stride=output_stride,
+            use_explicit_padding=use_explicit_padding,
+            final_endpoint=final_endpoint,
+        )
 
 
 def mobilenet_v3_small_base(
@@ -207,52 +180,37 @@ def _mobilenet_v3(
     conv_defs: Sequence[Any],
     last: Conv | None,
     *,
-    inputs: Any = None,
-    num_classes: int | None = 1000,
     depth_multiplier: float = 1.0,
     min_depth: int = 8,
-    dropout_keep_prob: float | None = None,
     output_stride: int | None = None,
     use_explicit_padding: bool = False,
-    spatial_squeeze: bool = True,
-    global_pool: bool = True,
-    prediction_fn: Any = "softmax",
-    arg_scope: Scope | None = None,
-    name: str,
+    **kwargs: Any,
 ) -> keras.Model:
-    with scopes(_scope(), arg_scope):
-        image = image_input(input_shape, inputs)
-        net, end_points = _base(
-            image,
-            conv_defs,
-            None,
-            min_depth,
-            depth_multiplier,
-            output_stride,
-            use_explicit_padding,
+    def last_layer(net: Any) -> Any:
+        return layers.conv(
+            net,
+            max(last.depth, make_divisible(last.depth * depth_multiplier)),
+            activation=last.activation,
+            normalizer=False,
+            use_bias=True,
+            name="Conv_2",
+            end_point="Conv_2",
         )
-        if global_pool:
-            net = layers.global_pool(net, "global_pool")
-        if num_classes:
-            if last is not None:
-                net = layers.conv(
-                    net,
-                    max(last.depth, make_divisible(last.depth * depth_multiplier)),
-                    activation=last.activation,
-                    normalizer=False,
-                    use_bias=True,
-                    name="Conv_2",
-                    end_point="Conv_2",
-                )
-            net = add_logits(
-                net,
-                end_points,
-                num_classes=num_classes,
-                dropout_keep_prob=dropout_keep_prob,
-                spatial_squeeze=spatial_squeeze,
-                prediction_fn=prediction_fn,
-            )
-    return finish(image, net, name)
+
+    return classifier(
+        input_shape,
+        partial(
+            mobilenet_v3_large_base,
+            min_depth=min_depth,
+            depth_multiplier=depth_multiplier,
+            conv_defs=conv_defs,
+            output_stride=output_stride,
+            use_explicit_padding=use_explicit_padding,
+        ),
+        _scope(),
+        before_logits=last_layer if last else None,
+        **kwargs,
+    )
 
 
 def _variant(

@@ -18,24 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 
 from slimnets import layers
 from slimnets.arg_scope import Scope
-from slimnets.builder import (
-    Site,
-    add_logits,
-    block,
-    build_body,
-    finish,
-    image_input,
-    scopes,
-    takes_weights,
-)
+from slimnets.builder import Site, block, build_body
 from slimnets.conv_defs import Conv, MaxPool, ShuffleStage
 from slimnets.nets.mobilenet_v2 import training_scope
+from slimnets.network import classifier, takes_weights
 
 # Table 5 of the paper (2×: torchvision's 976): depths of stages 2, 3, 4 and the last convolution.
 WIDTHS = {
@@ -220,35 +213,17 @@ def _shufflenet_v2(
     conv_defs: Sequence[Any],
     scope: Scope,
     *,
-    inputs: Any = None,
-    num_classes: int | None,
-    dropout_keep_prob: float | None = None,
     use_explicit_padding: bool = True,
-    spatial_squeeze: bool = True,
-    prediction_fn: Any = "softmax",
-    arg_scope: Scope | None = None,
-    name: str,
+    **kwargs: Any,
 ) -> keras.Model:
-    with scopes(scope, arg_scope):
-        image = image_input(input_shape, inputs)
-        net, end_points = build_body(
-            image,
-            conv_defs,
-            width=lambda depth: depth,
-            names=_names(conv_defs),
-            use_explicit_padding=use_explicit_padding,
-        )
-        net = layers.global_pool(net, "global_pool")
-        if num_classes:
-            net = add_logits(
-                net,
-                end_points,
-                num_classes=num_classes,
-                dropout_keep_prob=dropout_keep_prob,
-                spatial_squeeze=spatial_squeeze,
-                prediction_fn=prediction_fn,
-            )
-    return finish(image, net, name)
+    body = partial(
+        build_body,
+        conv_defs=conv_defs,
+        width=lambda depth: depth,
+        names=_names(conv_defs),
+        use_explicit_padding=use_explicit_padding,
+    )
+    return classifier(input_shape, body, scope, **kwargs)
 
 
 @takes_weights

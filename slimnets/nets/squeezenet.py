@@ -15,19 +15,16 @@ import keras
 
 from slimnets import layers
 from slimnets.arg_scope import Scope, merge
-from slimnets.builder import (
-    Site,
+from slimnets.builder import Site, block, build_body, check_multiplier
+from slimnets.conv_defs import Conv, Fire, MaxPool
+from slimnets.network import (
     add_predictions,
-    block,
-    build_body,
-    check_multiplier,
     check_num_classes,
     finish,
     image_input,
     scopes,
     takes_weights,
 )
-from slimnets.conv_defs import Conv, Fire, MaxPool
 
 # Table 1 of the paper.
 SQUEEZENET1_0_DEFS = (
