@@ -16,6 +16,8 @@ _HOME = {
     "compare": "agreement",
     "Agreement": "agreement",
     "read_metadata": "metadata",
+    "measure_costs": "costs",
+    "plot_costs": "costs",
     "check_edgetpu": "edgetpu",
     "compile_edgetpu": "edgetpu",
     "EdgeTpuReport": "edgetpu",

@@ -5,8 +5,10 @@ TensorFlow.
 """
 
 import contextlib
+import copy
 import os
 import secrets
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -60,6 +62,18 @@ def read_bytes(source: str | os.PathLike | bytes) -> bytes:
 def unpack(data: bytes) -> schema.ModelT:
     """The file as a tree of objects; weights are views into `data`, not copies."""
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+
+
+@contextlib.contextmanager
+def damage_explained() -> Iterator[None]:
+    """Turns what reading a damaged file raises into one ValueError that says so."""
+    try:
+        yield
+    except (struct.error, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the .tflite file cannot be read ({type(error).__name__}: {error}); it is probably "
+            "damaged or cut short: copy or convert it again."
+        ) from error
 
 
 class _AlignedBufferT(schema.BufferT):
@@ -143,6 +157,39 @@ def tensors_with_the_range_of(model: schema.ModelT, tensor: int) -> list[int]:
         if moved and any(int(i) in found for i in operator.inputs):
             found.update(int(i) for i in operator.outputs)
     return sorted(found)
+
+
+def requantize_input(model: schema.ModelT) -> None:
+    """Puts a QUANTIZE between the input and its readers, which keep the input's old scale.
+
+    A uint8 input has one already: the inside of an int8 file is int8.
+    """
+    graph = model.subgraphs[0]
+    (index,) = (int(i) for i in graph.inputs)
+    inner = copy.copy(graph.tensors[index])
+    inner.name = f"{text(inner.name)}/requantized"
+    graph.tensors.append(inner)
+    for operator in graph.operators:
+        readers = np.asarray(operator.inputs)
+        operator.inputs = np.where(readers == index, len(graph.tensors) - 1, readers)
+    quantize = schema.OperatorT(
+        opcodeIndex=_operator_code(model, schema.BuiltinOperator.QUANTIZE),
+        inputs=np.asarray([index], np.int32),
+        outputs=np.asarray([len(graph.tensors) - 1], np.int32),
+    )
+    graph.operators.insert(0, quantize)
+
+
+def _operator_code(model: schema.ModelT, builtin: int) -> int:
+    """The index of a built-in operator among the file's codes, added if it is not there."""
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    if builtin in codes:
+        return codes.index(builtin)
+    # QUANTIZE between two int8 tensors is of version 2.
+    model.operatorCodes.append(
+        schema.OperatorCodeT(builtinCode=builtin, deprecatedBuiltinCode=builtin, version=2)
+    )
+    return len(codes)
 
 
 def set_signature(model: schema.ModelT, inputs: Iterable[str], outputs: Iterable[str]) -> None:

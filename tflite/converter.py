@@ -1,0 +1,312 @@
+"""`convert`: from a Keras model to a verified .tflite file, in the order in which it happens.
+
+Arguments and model are checked before any long work; the deployment rewrite makes the float graph
+that the target likes; `lowering` turns it into bytes; metadata and a signature are added; the file
+is run beside the Keras model; only then is it written.
+"""
+
+import difflib
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tflite import calibration as calibration_images
+from tflite import flatbuffer, loading, targets
+from tflite.agreement import Agreement, compare
+from tflite.images import ImageInput
+from tflite.lowering import INPUT_NAME, Form, lower
+from tflite.metadata import Metadata, append_labels, attach, check_labels, image_input
+from tflite.report import ConversionReport, report_on
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger(__name__)
+
+_AGREEMENT_IMAGES = 64
+_NOISE_IMAGES = 4
+_CALIBRATED = ("int8", "int16x8")
+_GENTLER_THAN_INT8 = ("int16x8", "dynamic", "float16")
+# Rounding alone leaves 100 dB to a float32 file and 50 dB to a float16 one.
+_LEAST_FLOAT_SQNR_DB = 20
+_LEAST_TOP1_AGREEMENT = 0.8
+# Ranges that networks are trained with, as (low, high).
+_KNOWN_RANGES = ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0))
+_END_TYPES = {
+    "float32": ("float32",),
+    "float16": ("float32",),
+    "dynamic": ("float32",),
+    "int8": ("int8", "uint8", "float32"),
+    "int16x8": ("int16", "float32"),
+}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A finished conversion.
+
+    Attributes:
+        path: the file that was written; None if no `out` was given.
+        bytes: the file's content.
+        report: what was made and how well it agrees with the Keras model.
+    """
+
+    path: Path | None
+    bytes: bytes
+    report: ConversionReport
+
+    def __repr__(self) -> str:
+        return f"Conversion(path={str(self.path)!r}, {len(self.bytes)} bytes)"
+
+
+def convert(
+    model_or_path: "keras.Model | str | os.PathLike",
+    out: str | os.PathLike | None = None,
+    *,
+    precision: str = "int8",
+    target: str = "android",
+    calibration: Iterable[np.ndarray] | np.ndarray | None = None,
+    input_type: str | None = None,
+    output_type: str | None = None,
+    batch_size: int | None = 1,
+    preprocessing: Any = None,
+    labels: Iterable[str] | str | os.PathLike | None = None,
+    optimize: bool = True,
+    metadata: Mapping[str, str] | None = None,
+) -> Conversion:
+    """Converts a Keras model of images into a verified .tflite file.
+
+    The file has a static batch, one signature `serving_default` from `image` to `probabilities`
+    (where the network ends in a softmax or a sigmoid) or `logits`, TFLite Metadata, and is the
+    same, byte for byte, for the same arguments.
+
+    Args:
+        model_or_path: a built functional (or Sequential) Keras 3 model with one image input
+            (height, width, channels) and one output, or the path of its `.keras` file.
+        out: where to write the file; a report goes beside it as `<stem>.report.json`.
+            Each is written whole or not at all.
+        precision: "float32"; "float16" (weights half, ends float32); "dynamic" (int8 weights);
+            "int8" (every tensor int8, weights per channel, biases int32); "int16x8" (int16
+            activations, int8 weights).
+        target: a name in `tflite.TARGETS`: "android", "cpu", "coral" or "micro".
+        calibration: for int8 and int16x8: about 100 training images in the model's input space,
+            as an array (N, height, width, channels), an iterable of batches, or what
+            `tflite.representative_dataset` gives. Other precisions use them only to verify.
+        input_type, output_type: "int8", "uint8" or "float32" for an int8 file, "int16" or
+            "float32" for int16x8. The target's own default otherwise: android and cpu have uint8
+            at both ends, because camera frames are bytes and because MediaPipe refuses int8.
+        batch_size: images an invocation takes; None leaves it open.
+        preprocessing: the object whose `mean`, `std`, `value_range`, `crop_fraction` and
+            `interpolation` say how pixels become the model's input. An integer input of a model
+            with one mean and std for all channels then has exactly the scale and zero point
+            that take raw bytes (1/127.5 and 127 for [-1, 1]). Where channels differ, the
+            normalization goes into the file, which then takes plain pixels. None: the range is
+            read off the calibration images, and logged.
+        labels: one name a class, or the path of a text file with one a line.
+        optimize: rewrite the float graph for the target first (`simplify_for_deployment`).
+        metadata: further texts of the file: "name", "description", "version", "author",
+            "license".
+
+    Raises:
+        ValueError: a model that cannot be converted, calibration images that do not fit it, a
+            wrong option; the message says what is possible.
+        TypeError: an argument of the wrong type.
+        OSError: `out` cannot be written.
+    """
+    device, form = _check_options(precision, target, input_type, output_type, batch_size)
+    texts = _check_texts(metadata)
+    if out is not None:
+        out = flatbuffer.check_writable(out)
+    model = loading.load(model_or_path)
+    shape = loading.check(model)
+    labels = check_labels(labels, model.outputs[0].shape[-1])
+    images = None
+    if calibration is not None or precision in _CALIBRATED:
+        images = calibration_images.collect(calibration, shape)
+    image = _decide_input(preprocessing, shape, images)
+    doubts = _check_images(images, image, precision)
+
+    deployed = _deployed(model, device, form) if optimize else model
+    data = lower(deployed, form, image, images)
+    data = _finish(data, Metadata(image=image, labels=labels, **{"name": model.name, **texts}))
+
+    agreement, source = _verify(model, data, shape, image, images)
+    doubts += _check_agreement(agreement, precision, device)
+    report = report_on(data, precision, device, agreement, source, doubts)
+    for doubt in doubts:
+        logger.warning("%s", doubt)
+    path = _write(data, report, out) if out is not None else None
+    return Conversion(path, data, report)
+
+
+# --- Arguments ---------------------------------------------------------------------------------
+
+
+def _check_options(
+    precision: str,
+    target: str,
+    input_type: str | None,
+    output_type: str | None,
+    batch_size: int | None,
+) -> tuple[targets.Target, Form]:
+    _check_choice("target", target, targets.TARGETS)
+    _check_choice("precision", precision, targets.PRECISIONS)
+    device = targets.lookup(target)
+    targets.check_precision(device, precision)
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise ValueError(f"batch_size must be a positive whole number or None, got {batch_size!r}.")
+    allowed = _END_TYPES[precision]
+    ends = []
+    for name, value, default in (
+        ("input_type", input_type, device.default_input_type),
+        ("output_type", output_type, device.default_output_type),
+    ):
+        if value is None:
+            value = default if precision == "int8" else "float32"
+        if value not in allowed:
+            raise ValueError(
+                f"{name} of a {precision} file must be {' or '.join(allowed)}, got {value!r}."
+            )
+        ends.append(value)
+    return device, Form(precision, *ends, batch_size)
+
+
+def _check_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
+    if value in allowed:
+        return
+    nearest = difflib.get_close_matches(str(value).lower(), allowed, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.{hint}")
+
+
+def _check_texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    known = ("name", "description", "version", "author", "license")
+    texts = dict(metadata or {})
+    for name in texts:
+        _check_choice("a key of metadata", name, known)
+    return {name: str(value) for name, value in texts.items()}
+
+
+# --- The input ---------------------------------------------------------------------------------
+
+
+def _decide_input(
+    preprocessing: Any, shape: tuple[int, int, int], images: np.ndarray | None
+) -> ImageInput | None:
+    """How pixels become the model's input: as told, or as the calibration images suggest."""
+    if preprocessing is not None:
+        image = image_input(preprocessing, shape)
+        # MediaPipe refuses a mean or std per channel, so the file has to do that by itself.
+        return replace(image, in_graph=not image.same_for_all_channels)
+    if images is None:
+        return None
+    low, high = float(images.min()), float(images.max())
+    known = (r for r in _KNOWN_RANGES if r[0] <= low and high <= r[1] and (r[0] < 0) == (low < 0))
+    found = next(known, None)
+    if found is None:
+        logger.warning(
+            "no preprocessing was given and calibration images lie in %g..%g, which is none of "
+            "the usual ranges: the input is quantized to just that, and the file will not say "
+            "how to prepare images",
+            low,
+            high,
+        )
+        return None
+    logger.warning(
+        "no preprocessing was given: calibration images lie in %g..%g, so the model is assumed "
+        "to expect %g..%g",
+        low,
+        high,
+        *found,
+    )
+    channels, std = shape[-1], 255 / (found[1] - found[0])
+    return ImageInput(shape[:2], mean=(-found[0] * std,) * channels, std=(std,) * channels)
+
+
+def _check_images(images: np.ndarray | None, image: ImageInput | None, precision: str) -> list[str]:
+    """Doubts about the calibration images; ValueError where they cannot be right."""
+    if images is None:
+        return []
+    if image is not None:
+        calibration_images.check_range(images, *image.range)
+    return calibration_images.doubts(images) if precision in _CALIBRATED else []
+
+
+# --- The file ----------------------------------------------------------------------------------
+
+
+def _deployed(model: "keras.Model", device: targets.Target, form: Form) -> "keras.Model":
+    from tflite.deployment import simplify_for_deployment
+
+    return simplify_for_deployment(model, device.name, form.precision, batch_size=form.batch_size)
+
+
+def _finish(data: bytes, metadata: Metadata) -> bytes:
+    """The file with its signature, its metadata and its labels."""
+    flat = flatbuffer.unpack(data)
+    output = "probabilities" if flatbuffer.ends_in_probabilities(flat) else "logits"
+    flatbuffer.set_signature(flat, [INPUT_NAME], [output])
+    flat.description = "Converted from Keras."
+    attach(flat, metadata)
+    return append_labels(flatbuffer.pack(flat), metadata.labels)
+
+
+def _verify(
+    model: "keras.Model",
+    data: bytes,
+    shape: tuple[int, int, int],
+    image: ImageInput | None,
+    images: np.ndarray | None,
+) -> tuple[Agreement, str]:
+    """Agreement with the Keras model on the calibration images, or on noise for want of them."""
+    source = "calibration images"
+    if images is None:
+        low, high = image.range if image is not None else _KNOWN_RANGES[0]
+        images = np.random.default_rng(0).uniform(low, high, (_NOISE_IMAGES, *shape))
+        source = "seeded noise"
+    try:
+        return compare(model, data, images[:_AGREEMENT_IMAGES]), source
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"LiteRT cannot run the file, so it was not written ({error}). For int8 and int16x8 "
+            "that happens where activations are all but constant; check the weights and the "
+            "calibration images, or try another precision."
+        ) from error
+
+
+def _check_agreement(agreement: Agreement, precision: str, device: targets.Target) -> list[str]:
+    """Doubts about the finished file; RuntimeError where it is not the same network."""
+    if precision in ("float32", "float16"):
+        if agreement.sqnr_db >= _LEAST_FLOAT_SQNR_DB:
+            return []
+        raise RuntimeError(
+            f"the {precision} file does not compute what the Keras model does ({agreement}), so "
+            "it was not written. "
+            + (
+                "Weights beyond 65504 do not fit float16; try precision='float32'."
+                if precision == "float16"
+                else "Try optimize=False, and report the model."
+            )
+        )
+    if agreement.top1_agreement >= _LEAST_TOP1_AGREEMENT:
+        return []
+    gentler = [other for other in _GENTLER_THAN_INT8 if other in device.precisions]
+    instead = f", or precision {' or '.join(map(repr, gentler))}" if gentler else ""
+    return [
+        f"the {precision} file gives another class than Keras for "
+        f"{1 - agreement.top1_agreement:.0%} of the images; evaluate it on test data, and try "
+        f"more calibration images{instead}."
+    ]
+
+
+def _write(data: bytes, report: ConversionReport, out: Path) -> Path:
+    with flatbuffer.atomic_writer(out) as file:
+        file.write(data)
+    with flatbuffer.atomic_writer(out.with_suffix(".report.json")) as file:
+        file.write(report.to_json().encode())
+    return out

@@ -1,0 +1,114 @@
+"""The Keras model to convert: where it comes from, and whether it can be converted."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load(model_or_path: Any) -> "keras.Model":
+    import keras
+
+    if isinstance(model_or_path, (str, os.PathLike)):
+        return _load_file(Path(model_or_path))
+    if type(model_or_path).__module__.startswith(("tf_keras", "tensorflow")):
+        raise TypeError(
+            "this is a model of Keras 2 (tf_keras or tf.keras with TF_USE_LEGACY_KERAS): rebuild "
+            "it in Keras 3 and copy its weights with set_weights(get_weights())."
+        )
+    if not isinstance(model_or_path, keras.Model):
+        raise TypeError(
+            "expected a keras.Model or the path of a .keras file, got "
+            f"{type(model_or_path).__name__}."
+        )
+    return model_or_path
+
+
+def _load_file(path: Path) -> "keras.Model":
+    import keras
+
+    if path.suffix in (".h5", ".hdf5"):
+        raise ValueError(
+            f"{path}: HDF5 models are of old Keras. Load it with keras.models.load_model (or "
+            "with tf_keras, if that fails), save it with model.save('model.keras') and convert "
+            "that."
+        )
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder (a SavedModel?); give a .keras file.")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no model file {path}.")
+    if path.suffix != ".keras":
+        raise ValueError(f"{path}: give a .keras file, made with model.save('model.keras').")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"{path} is no Keras model that can be loaded safely ({reason}). A model with custom "
+            "or Lambda layers has to be loaded in your program, and the model passed instead."
+        ) from error
+
+
+def check(model: "keras.Model") -> tuple[int, int, int]:
+    """The (height, width, channels) of the one input of a model that can be converted."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"conversion runs on Keras's TensorFlow backend, but this process uses "
+            f"{keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow before importing Keras."
+        )
+    what = f"{type(model).__name__} {model.name!r}"
+    if isinstance(model, keras.Sequential) and not model.built:
+        raise ValueError(f"{what} is not built: give it a keras.Input layer, or call it once.")
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
+        raise ValueError(
+            f"{what} is a subclassed model, whose graph is not known. Wrap it: x = keras.Input("
+            "(height, width, channels)); convert(keras.Model(x, model(x)))."
+        )
+    for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
+        if len(tensors) != 1:
+            names = ", ".join(tensor.name for tensor in tensors)
+            raise ValueError(
+                f"{what} has {len(tensors)} {kind} ({names}); models with one image input and "
+                "one output can be converted. Make one of them, e.g. keras.Model(model.inputs[0],"
+                " model.outputs[0])."
+            )
+    shape = tuple(inputs[0].shape)
+    if len(shape) != 4:
+        raise ValueError(
+            f"{what} takes inputs of shape {shape}; expected images (batch, height, width, "
+            "channels)."
+        )
+    if None in shape[1:]:
+        raise ValueError(
+            f"{what} takes images of shape {shape[1:]}, of unknown size; a device file needs a "
+            "fixed one. Pass a model built with it, e.g. input_shape=(224, 224, 3), and the same "
+            "weights."
+        )
+    if not keras.backend.is_float_dtype(inputs[0].dtype):
+        raise ValueError(
+            f"{what} takes {inputs[0].dtype} images; give it a float32 keras.Input. The file can "
+            "take uint8 nevertheless, with preprocessing whose value_range is (0, 255)."
+        )
+    _check_weights(model)
+    return shape[1:]
+
+
+def _check_weights(model: "keras.Model") -> None:
+    import keras
+
+    for weight in model.weights:
+        values = keras.ops.convert_to_numpy(weight)
+        if np.issubdtype(values.dtype, np.integer):
+            continue
+        if not np.isfinite(values.astype(np.float32, copy=False)).all():
+            raise ValueError(
+                f"the weight {weight.path} holds NaN or infinite values; the training diverged "
+                "or the file is broken."
+            )

@@ -1,0 +1,122 @@
+"""Classifying images with nothing but a .tflite file."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tflite import flatbuffer
+from tflite.images import prepare
+from tflite.metadata import read_metadata
+from tflite.runtime import Session
+
+# Images that a file with an open batch is given at once.
+_OPEN_BATCH = 16
+
+
+class Predictor:
+    """A .tflite file that takes images and gives probabilities.
+
+    How to crop, resize and normalize an image is read from the file's metadata.
+
+    Attributes:
+        labels: a name for each class; empty if the file holds none.
+        image: what the file says about its input; None if it says nothing.
+    """
+
+    def __init__(self, path: str | os.PathLike | bytes, num_threads: int | None = None) -> None:
+        """Loads the file.
+
+        Args:
+            path: a .tflite file, or its bytes.
+            num_threads: of the CPU kernels; None is LiteRT's default.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is not a .tflite file, or it has several inputs.
+        """
+        data = flatbuffer.read_bytes(path)
+        with flatbuffer.damage_explained():
+            model = flatbuffer.unpack(data)
+            inputs = len(model.subgraphs[0].inputs)
+        if inputs != 1:
+            raise ValueError(f"Predictor runs files with one image input; this one has {inputs}.")
+        metadata = read_metadata(data)
+        self.labels = metadata.labels
+        self.image = metadata.image
+        self._gives_probabilities = flatbuffer.ends_in_probabilities(model)
+        self._session = Session(data, self.image and self.image.of_file, num_threads)
+
+    def predict(self, images: Any, preprocessed: bool = False) -> np.ndarray:
+        """Probabilities for one image or several.
+
+        Args:
+            images: a path, a PIL image, a uint8 array (height, width[, channels]) of any size,
+                a uint8 batch (N, height, width, channels), or a list of such images.
+            preprocessed: `images` is instead a floating-point batch (N, height, width,
+                channels) already in the network's input space.
+
+        Returns:
+            float32 (N, classes), or (N, height, width, classes) from a dense prediction. A file
+            that ends in logits gets the softmax here (the sigmoid, for a single class).
+
+        Raises:
+            TypeError: floating-point images without `preprocessed=True`, or the reverse.
+            ValueError: the file does not say how to prepare images; a wrong shape.
+        """
+        if preprocessed:
+            batch = self._check_preprocessed(images)
+            outputs = self._session.run(batch if self.image is None else self.image.to_file(batch))
+        else:
+            outputs = np.concatenate([*self._of_pixels(_pixels_only(images))])
+        return outputs if self._gives_probabilities else _to_probabilities(outputs)
+
+    def _of_pixels(self, images: Sequence[Any]) -> Iterator[np.ndarray]:
+        """Outputs batch by batch, so that only one batch of prepared images is in memory."""
+        if self.image is None:
+            raise ValueError(
+                "this file does not say how to prepare images (it has no normalization "
+                "metadata); prepare them yourself and pass preprocessed=True."
+            )
+        how, size = self.image.of_file, self._session.batch or _OPEN_BATCH
+        for start in range(0, len(images), size):
+            batch = [prepare(image, how) for image in images[start : start + size]]
+            yield self._session.run(np.stack(batch))
+
+    def _check_preprocessed(self, images: Any) -> np.ndarray:
+        batch = np.asarray(images)
+        if not np.issubdtype(batch.dtype, np.floating):
+            raise TypeError(
+                f"preprocessed images must be floating-point numbers, got {batch.dtype}; pass "
+                "pixels without preprocessed=True."
+            )
+        shape = self._session.input_shape
+        if batch.ndim != 4 or batch.shape[1:] != shape or not len(batch):
+            raise ValueError(
+                f"preprocessed images must have the shape (N, {', '.join(map(str, shape))}), got "
+                f"{batch.shape}."
+            )
+        return batch.astype(np.float32)
+
+
+def _pixels_only(images: Any) -> Sequence[Any]:
+    """One image or several as a list, none of them an array of floating-point numbers."""
+    several = isinstance(images, (list, tuple)) or (hasattr(images, "ndim") and images.ndim == 4)
+    images = list(images) if several else [images]
+    if not images:
+        raise ValueError("no images were given.")
+    for image in images:
+        if hasattr(image, "dtype") and np.issubdtype(image.dtype, np.floating):
+            raise TypeError(
+                f"images must be uint8 pixels 0..255, got {image.dtype}; pass preprocessed=True "
+                "for floating-point images that are already in the network's input space."
+            )
+    return images
+
+
+def _to_probabilities(logits: np.ndarray) -> np.ndarray:
+    if logits.shape[-1] == 1:
+        return 1 / (1 + np.exp(-logits))
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)

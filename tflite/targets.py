@@ -1,0 +1,119 @@
+"""What the conversion knows about each kind of device: one table, one entry a device.
+
+Adding a device is adding one `Target` to `TARGETS`; nothing else in this package names a device.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+
+FLOAT_PRECISIONS = ("float32", "float16", "dynamic")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The facts about one kind of device that decide the form of its files.
+
+    Attributes:
+        name: the key in `TARGETS`.
+        precisions: what may be asked for.
+        default_precisions: what is emitted when nothing is asked for.
+        default_input_type, default_output_type: types of an int8 file's ends; the other
+            precisions have float32 ends.
+        native_hard_swish: precisions whose kernels run HARD_SWISH well. In the others h-swish and
+            h-sigmoid are written as ADD with a fused RELU6, and MUL (XNNPACK has no int8
+            HARD_SWISH, the Edge TPU has none at all).
+        native_average_pool: precisions that average windows natively. In the others that is a
+            depthwise convolution (XNNPACK has no int8 AVERAGE_POOL_2D).
+        splits_groups: grouped convolutions become a split, one convolution a group and a
+            concatenation (CONV_2D version 6 is unknown to the Edge TPU compiler, and optimized
+            kernels for microcontrollers need not know groups).
+        densifies_shuffles: a grouped 1×1 convolution before a channel shuffle becomes an ungrouped
+            one, zero between the groups, that shuffles for free: more arithmetic, fewer moves.
+        runs_on_edgetpu: the conversion's report holds the Edge TPU compiler's expected verdict.
+    """
+
+    name: str
+    precisions: tuple[str, ...]
+    default_precisions: tuple[str, ...]
+    default_input_type: str
+    default_output_type: str
+    native_hard_swish: frozenset[str]
+    native_average_pool: frozenset[str]
+    splits_groups: bool
+    densifies_shuffles: bool
+    runs_on_edgetpu: bool = False
+
+
+def _table(*targets: Target) -> Mapping[str, Target]:
+    return MappingProxyType({target.name: target for target in targets})
+
+
+TARGETS = _table(
+    Target(
+        name="android",
+        precisions=PRECISIONS,
+        default_precisions=("float16", "int8"),
+        # MediaPipe's and Android Studio's readers refuse int8 inputs.
+        default_input_type="uint8",
+        default_output_type="uint8",
+        native_hard_swish=frozenset(FLOAT_PRECISIONS),
+        native_average_pool=frozenset(FLOAT_PRECISIONS),
+        splits_groups=False,
+        densifies_shuffles=False,
+    ),
+    Target(
+        name="cpu",
+        precisions=PRECISIONS,
+        default_precisions=("float32", "int8"),
+        default_input_type="uint8",
+        default_output_type="uint8",
+        native_hard_swish=frozenset(FLOAT_PRECISIONS),
+        native_average_pool=frozenset(FLOAT_PRECISIONS),
+        splits_groups=False,
+        densifies_shuffles=False,
+    ),
+    Target(
+        name="coral",
+        precisions=("int8",),
+        default_precisions=("int8",),
+        default_input_type="uint8",
+        default_output_type="uint8",
+        native_hard_swish=frozenset(),
+        native_average_pool=frozenset({"int8"}),
+        splits_groups=True,
+        densifies_shuffles=True,
+        runs_on_edgetpu=True,
+    ),
+    Target(
+        name="micro",
+        precisions=("int8", "float32"),
+        default_precisions=("int8",),
+        default_input_type="int8",
+        default_output_type="int8",
+        native_hard_swish=frozenset({"float32"}),
+        native_average_pool=frozenset({"int8", "float32"}),
+        splits_groups=True,
+        densifies_shuffles=False,
+    ),
+)
+
+
+def lookup(name: str) -> Target:
+    """The target of that name; ValueError, with the names there are, for any other."""
+    if name not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {name!r}.")
+    return TARGETS[name]
+
+
+def check_precision(target: Target, precision: str) -> None:
+    """ValueError unless `precision` exists and `target` runs it."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    if precision not in target.precisions:
+        raise ValueError(
+            f"target {target.name!r} takes precision {' or '.join(target.precisions)}, "
+            f"got {precision!r}."
+        )
