@@ -1,9 +1,12 @@
-# `make test` does everything on a fresh machine.
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: test test-fast lint clean
+.PHONY: demo test test-fast lint clean
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/slimnets demo --out=demo
 
 test: $(VENV)/.installed-test
 	$(PY) -m pytest

@@ -1,0 +1,144 @@
+"""The pictures of a training and its files: matplotlib figures, drawn without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+_INK, _FAINT, _BLUE, _ORANGE = "#1f2933", "#cbd2d9", "#2563eb", "#ea7317"
+_STYLE = {
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#eef1f4",
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "figure.facecolor": "white",
+    # The same figure gives the same file.
+    "svg.hashsalt": "slimnets",
+}
+
+
+def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
+    """Loss and accuracy over epochs, train and val, the best epoch marked.
+
+    Args:
+            history: loss, accuracy, val_loss, val_accuracy: a number an epoch.
+            best_epoch: counted from 1.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 2.9), layout="constrained")
+        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            epochs = range(1, len(history[name]) + 1)
+            axes.plot(epochs, history[name], color=_FAINT, linewidth=2, label="train")
+            axes.plot(epochs, history[f"val_{name}"], color=_BLUE, linewidth=2, label="val")
+            axes.plot(
+                best_epoch,
+                history[f"val_{name}"][best_epoch - 1],
+                "o",
+                color=_ORANGE,
+                label=f"kept: epoch {best_epoch}",
+            )
+            axes.set(xlabel="epoch", title=name)
+            axes.legend(frameon=False)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        return figure
+
+
+def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Counts of (true class, predicted class); the diagonal is right.
+
+    Args:
+            matrix: int (n, n), rows are true classes.
+            class_names: n names.
+    """
+    n = len(class_names)
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        side = min(9.0, 1.4 + 0.32 * n)
+        figure = Figure(figsize=(side, side), layout="constrained")
+        axes = figure.subplots()
+        share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        axes.set(xlabel="predicted", ylabel="true")
+        if n <= 30:
+            axes.set_xticks(
+                range(n), class_names, rotation=90 if max(map(len, class_names)) > 2 else 0
+            )
+            axes.set_yticks(range(n), class_names)
+            for row, column in zip(*np.nonzero(matrix), strict=True):
+                color = "white" if share[row, column] > 0.5 else _INK
+                axes.text(
+                    column,
+                    row,
+                    matrix[row, column],
+                    ha="center",
+                    va="center",
+                    color=color,
+                    fontsize=8,
+                )
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        return figure
+
+
+def tradeoff(rows: Sequence[Mapping[str, object]]) -> Figure:
+    """Accuracy against latency of each file; a circle's area is the file's size.
+
+    Args:
+            rows: name, top1 (0..1), size_bytes, latency_ms.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 4.5), layout="constrained")
+        axes = figure.subplots()
+        largest = max(row["size_bytes"] for row in rows)
+        for index, row in enumerate(rows):
+            x, y = row["latency_ms"], 100 * row["top1"]
+            axes.scatter(
+                x,
+                y,
+                s=60 + 1500 * row["size_bytes"] / largest,
+                color=_BLUE,
+                alpha=0.35,
+                edgecolor=_BLUE,
+            )
+            above = index % 2 == 0
+            axes.annotate(
+                f"{row['name']}\n{row['size_bytes'] / 1024:,.0f} KiB",
+                (x, y),
+                xytext=(0, 16 if above else -16),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if above else "top",
+                fontsize=8,
+            )
+        lowest = min(100 * row["top1"] for row in rows)
+        axes.set_xlim(0, 1.4 * max(row["latency_ms"] for row in rows))
+        span = max(2, 100 - lowest)
+        axes.set_ylim(lowest - span, 100 + 0.3 * span)
+        axes.set_yticks([tick for tick in axes.get_yticks() if lowest - span <= tick <= 100])
+        axes.set(xlabel="milliseconds an image, 1 thread", ylabel="top-1 accuracy, %")
+        return figure
+
+
+def png(figure: Figure, dpi: int = 120) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an <svg> element to put into a page."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,109 @@
+"""The command line: `slimnets COMMAND …`.
+
+A command is one line in `COMMANDS` and one module `slimnets/cli/<command>.py` (dashes become
+underscores) with
+
+    a docstring                          what `slimnets COMMAND --help` shows, with an example
+    define_flags(flag_values, argv)      adds the command's own absl flags; argv is what was typed
+                                         (ml_collections looks up `--config.key=value` in it)
+    run(args, flags, console) -> dict    does the work: `args` are the words that are not flags,
+                                         `flags` the parsed `absl.flags.FlagValues`. Tables go to
+                                         `console` (silent with --json), logs to `absl.logging`,
+                                         progress bars to standard error. The returned dict is what
+                                         --json prints. Raises `UsageError` for a wrong command line
+                                         and any other exception for a failure.
+
+Command modules import TensorFlow and Keras inside `run` only, so that `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "models": "the catalogue: networks, their sizes and published accuracy",
+    "summary": "per-layer parameters and multiply-adds of a network or a model file",
+    "train": "train a network by a config file",
+    "evaluate": "top-1, top-5 and confusion matrix of a .keras or .tflite file",
+    "predict": "the most probable classes of images",
+    "convert": "turn a trained model into a .tflite file for a device",
+    "inspect": "what is inside a .tflite file and how LiteRT would run it",
+    "import-weights": "load weights from elsewhere and save them as a file of ours",
+    "demo": "train, convert, evaluate and report on handwritten digits, in minutes",
+}
+
+EXIT_SUCCESS, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class UsageError(Exception):
+    """The command line is wrong: one sentence that says what to write instead. Exit code 2."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the process's exit code.
+
+    Args:
+        argv: the words after the program's name; `sys.argv[1:]` when None.
+
+    Returns:
+        0 success, 1 failure (one line on standard error), 2 wrong usage, 130 interrupted.
+    """
+    try:
+        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) went away: not worth a message, and Python must not try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview(), file=sys.stdout if words else sys.stderr)
+        return EXIT_SUCCESS if words else EXIT_USAGE
+    if words[0] == "--version":
+        from slimnets import __version__
+
+        print(f"slimnets {__version__}")
+        return EXIT_SUCCESS
+
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        return _fail(
+            "slimnets", f"unknown command {name!r}{_nearest(name)}; see slimnets --help", EXIT_USAGE
+        )
+    command = importlib.import_module(f"slimnets.cli.{name.replace('-', '_')}")
+    from slimnets.cli import running
+
+    return running.run(name, command, rest)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Mobile image networks: build, train, convert, measure.",
+            "",
+            "Usage: slimnets COMMAND [ARGUMENTS] [--flag=value …]",
+            "",
+            *lines,
+            "",
+            "slimnets COMMAND --help shows a command's flags and an example.",
+        ]
+    )
+
+
+def _nearest(name: str) -> str:
+    matches = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f", did you mean {matches[0]!r}?" if matches else ""
+
+
+def _fail(program: str, message: str, code: int) -> int:
+    print(f"{program}: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,101 @@
+"""Turns a .keras file into a .tflite file for a device.
+
+Usage: slimnets convert FILE --out=FILE.tflite [--precision=…] [--target=…] [--calibration=SOURCE]
+
+int8 and int16x8 need calibration images: a folder of them, folder:PATH, or another data source,
+of which training images are taken. Class names come from labels.txt beside FILE unless --labels
+says otherwise.
+
+Example:
+  slimnets convert best.keras --calibration=folder:photos --out=photos_int8.tflite
+  slimnets convert best.keras --precision=float16 --out=photos_fp16.tflite
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from slimnets.cli import UsageError, running
+from tflite.targets import PRECISIONS, TARGETS
+
+_TYPES = ("int8", "uint8", "float32", "int16")
+
+
+def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
+    flags.DEFINE_string("out", None, "the file to write", flag_values=flag_values)
+    flags.DEFINE_enum(
+        "precision", "int8", PRECISIONS, "arithmetic of the file", flag_values=flag_values
+    )
+    flags.DEFINE_enum("target", "android", list(TARGETS), "the device", flag_values=flag_values)
+    flags.DEFINE_string("calibration", None, "training images", flag_values=flag_values)
+    flags.DEFINE_integer(
+        "calibration_images", 100, "how many of them", lower_bound=1, flag_values=flag_values
+    )
+    flags.DEFINE_string("labels", None, "text file, a class name a line", flag_values=flag_values)
+    flags.DEFINE_enum(
+        "input_type", None, _TYPES, "the input's type, else the target's", flag_values=flag_values
+    )
+    flags.DEFINE_enum(
+        "output_type", None, _TYPES, "the output's type, else the target's", flag_values=flag_values
+    )
+    flags.DEFINE_string(
+        "like",
+        None,
+        "images are prepared as for the network of this name; by default the model's own name",
+        flag_values=flag_values,
+    )
+
+
+def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
+    if len(args) != 1:
+        raise UsageError(f"convert takes one model file, got {len(args)}")
+    if not options.out:
+        raise UsageError("--out is missing, for example --out=model.tflite")
+    if options.precision in ("int8", "int16x8") and not options.calibration:
+        raise UsageError(f"{options.precision} needs --calibration=FOLDER with training images")
+    running.start_keras()
+    import tflite
+    from slimnets.data import calibration_images
+    from slimnets.evaluation import labels_beside, load_keras, prepare_for
+
+    model = load_keras(args[0])
+    prepare = prepare_for(model, like=options.like)
+    images = None
+    if options.calibration:
+        images = calibration_images(options.calibration, prepare, options.calibration_images)
+    conversion = tflite.convert(
+        model,
+        options.out,
+        precision=options.precision,
+        target=options.target,
+        calibration=images,
+        input_type=options.input_type,
+        output_type=options.output_type,
+        preprocessing=prepare,
+        labels=options.labels or labels_beside(args[0]) or None,
+    )
+    report = conversion.report
+    agreement = report.agreement
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("file", str(conversion.path))
+    table.add_row("form", f"{report.precision} for {report.target}")
+    before = Path(args[0])
+    share = report.size / before.stat().st_size
+    table.add_row("size", f"{report.size:,} bytes ({share:.0%} of {before.name})")
+    table.add_row("operators", ", ".join(f"{n} {name}" for name, n in report.operators.items()))
+    table.add_row(
+        "agrees with Keras",
+        f"top-1 {agreement.top1_agreement:.1%}, SQNR {agreement.sqnr_db:.1f} dB, "
+        f"max error {agreement.max_abs_error:.2g} ({agreement.n} images: "
+        f"{report.agreement_images})",
+    )
+    for warning in report.warnings:
+        table.add_row(Text("warning", style="yellow"), warning)
+    console.print(table)
+    return {"path": str(conversion.path), **report.to_dict()}

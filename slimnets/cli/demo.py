@@ -1,0 +1,179 @@
+"""Shows the whole way on handwritten digits, in about two minutes and without a download.
+
+Usage: slimnets demo [--out=demo]
+
+Trains a small MobileNetV1, converts it to float16, to int8 for Android and to int8 for Coral,
+measures every file on the whole test set and writes one page about it: report.html.
+
+Example:
+  slimnets demo --out=/tmp/demo
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags, logging
+from ml_collections import config_flags
+from rich.console import Console
+from rich.table import Table
+
+from slimnets.cli import UsageError, running
+
+# configs/ stands beside the packages in a clone; an installed wheel has none.
+_CONFIG = Path(__file__).parents[2] / "configs" / "digits.py"
+
+#         name            precision  target
+_FILES = (
+    ("float16", "float16", "android"),
+    ("int8", "int8", "android"),
+    ("int8_coral", "int8", "coral"),
+)
+_SAMPLES = 20
+
+
+def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
+    flags.DEFINE_string("out", "demo", "folder for the results", flag_values=flag_values)
+    config_flags.DEFINE_config_file(
+        "config",
+        str(_CONFIG) if _CONFIG.is_file() else None,
+        "the recipe; --config.field=value changes a field",
+        flag_values=flag_values,
+        sys_argv=argv,
+    )
+
+
+def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
+    if args:
+        raise UsageError(f"demo takes no arguments, got {args[0]!r}")
+    config = running.loaded_config(options)
+    start = time.monotonic()
+    running.start_keras()
+    import tflite
+    from slimnets import data, evaluation, report
+    from slimnets.training.loop import train
+
+    out = Path(options.out)
+    training = train(config, out)
+    model = evaluation.load_keras(training["checkpoint"])
+    prepare = evaluation.prepare_for(model)
+    source = data.load(config.data.source)
+    calibration = data.calibration_images(source.name, prepare)
+
+    image = calibration[:1]
+    keras_file = report.FileResult(
+        "Keras float32",
+        training["checkpoint"],
+        Path(training["checkpoint"]).stat().st_size,
+        evaluation.evaluate(training["checkpoint"], source, "test"),
+        _median_ms(lambda: model.predict_on_batch(image), runs=30),
+        "as trained",
+    )
+    files = []
+    for name, precision, target in _FILES:
+        path = out / f"digits_{name}.tflite"
+        logging.info("converting: %s for %s", precision, target)
+        tflite.convert(
+            model,
+            path,
+            precision=precision,
+            target=target,
+            calibration=calibration,
+            preprocessing=prepare,
+            labels=source.class_names,
+        )
+        files.append(_measure(path, f"{precision}, {target}", source))
+    by_file = files[1]
+    page = out / "report.html"
+    seconds = time.monotonic() - start
+    report.write_report(
+        page,
+        title="MobileNetV1 on handwritten digits",
+        summary=f"{config.model.name}, {model.input_shape[1]}×{model.input_shape[2]} "
+        f"pixels, {model.count_params():,} parameters; trained, converted and measured in "
+        f"{seconds:.0f} seconds.",
+        class_names=source.class_names,
+        training=training,
+        reference=keras_file,
+        files=files,
+        confusion_of=by_file,
+        samples=_samples(by_file, source),
+    )
+    console.print(_table([keras_file, *files]))
+    console.print(f"\n{seconds:.0f} s. The report: {page.resolve()}", soft_wrap=True)
+    return {
+        "report": str(page.resolve()),
+        "seconds": round(seconds, 1),
+        "training": training,
+        "files": [file.to_dict() for file in (keras_file, *files)],
+    }
+
+
+def _measure(path: Path, name: str, source):
+    from ai_edge_litert.interpreter import Interpreter
+
+    from slimnets import evaluation, report
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    (entry,), (exit_,) = interpreter.get_input_details(), interpreter.get_output_details()
+    return report.FileResult(
+        name,
+        str(path),
+        path.stat().st_size,
+        evaluation.evaluate(path, source, "test"),
+        _median_ms(interpreter.invoke, runs=200),
+        f"{entry['dtype'].__name__} → {exit_['dtype'].__name__}",
+    )
+
+
+def _median_ms(call: Callable[[], Any], runs: int) -> float:
+    for _ in range(runs // 10):
+        call()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+def _samples(file, source) -> list:
+    import numpy as np
+
+    from slimnets import evaluation, report
+
+    _, images = source.split("test")
+    # Stable: the mistakes come first, then the others as they stand.
+    chosen = images.select(np.argsort(file.evaluation.predicted == images.labels, kind="stable"))
+    chosen = chosen.select(np.arange(_SAMPLES))
+    scores = evaluation.open_classifier(file.path).probabilities(list(chosen.images))
+    return [
+        report.Sample(
+            pixels,
+            source.class_names[label],
+            source.class_names[row.argmax()],
+            float(row.max()),
+        )
+        for pixels, label, row in zip(chosen.images, chosen.labels, scores, strict=True)
+    ]
+
+
+def _table(files: list) -> Table:
+    table = Table("file", "top-1", "top-5", "KiB", "ms", "ends", box=None, pad_edge=False)
+    for column in table.columns[1:5]:
+        column.justify = "right"
+    for file in files:
+        table.add_row(
+            Path(file.path).name,
+            f"{file.evaluation.top1:.2%}",
+            f"{file.evaluation.top5:.2%}",
+            f"{file.size_bytes / 1024:,.0f}",
+            f"{file.latency_ms:.3f}",
+            file.note,
+        )
+    return table

@@ -1,0 +1,74 @@
+"""Measures a model file on labelled images: top-1, top-5 and the confusion matrix.
+
+Usage: slimnets evaluate FILE --data=SOURCE [--split=SPLIT]
+
+FILE is a .keras or a .tflite file; both are measured in the same way. SOURCE is builtin:digits,
+mnist, fashion_mnist, cifar10, cifar100 or folder:PATH.
+
+Example:
+  slimnets evaluate digits.tflite --data=builtin:digits --json
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags, logging
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from slimnets.cli import UsageError, running
+
+# A larger confusion matrix does not fit a terminal; --json has it.
+_MOST_CLASSES_SHOWN = 20
+
+
+def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
+    flags.DEFINE_string("data", None, "where the images come from", flag_values=flag_values)
+    flags.DEFINE_string(
+        "split",
+        None,
+        "train, val, test or all; by default test, or val where there is no test",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "like",
+        None,
+        "prepare images as for the network of this name, not as the file says",
+        flag_values=flag_values,
+    )
+
+
+def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
+    if len(args) != 1:
+        raise UsageError(f"evaluate takes one model file, got {len(args)}")
+    if not options.data:
+        raise UsageError("--data is missing, for example --data=builtin:digits")
+    if args[0].endswith(".keras"):
+        running.start_keras()
+    from slimnets import data, evaluation
+
+    classifier = evaluation.open_classifier(args[0], like=options.like)
+    source = data.load(options.data)
+    result = evaluation.evaluate(classifier, source, options.split)
+    if options.split is None:
+        logging.info("split: %s (choose another with --split)", result.split)
+    console.print(
+        f"top-1 {result.top1:.2%}   top-5 {result.top5:.2%}   "
+        f"{result.count} images, {source.name} {result.split}"
+    )
+    if len(source.class_names) <= _MOST_CLASSES_SHOWN:
+        console.print(_confusion_table(result.confusion.tolist(), source.class_names))
+    return {"file": args[0], "data": source.name, **result.to_dict()}
+
+
+def _confusion_table(matrix: list[list[int]], names: tuple[str, ...]) -> Table:
+    table = Table("true \\ predicted", *names, box=None, pad_edge=False)
+    for row, (name, counts) in enumerate(zip(names, matrix, strict=True)):
+        cells = [
+            Text(str(n) if n else "·", style="bold" if column == row else "" if n else "dim")
+            for column, n in enumerate(counts)
+        ]
+        table.add_row(name, *cells)
+    return table

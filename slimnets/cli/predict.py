@@ -1,0 +1,55 @@
+"""Names what is in images: the most probable classes of each.
+
+Usage: slimnets predict FILE IMAGE… [--top=5]
+
+Class names come from the .tflite file's metadata, or from labels.txt beside a .keras file.
+
+Example:
+  slimnets predict cats_and_dogs.tflite garden.jpg sofa.jpg --top=2
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+from slimnets.cli import UsageError, running
+
+
+def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
+    flags.DEFINE_integer("top", 5, "classes to show", lower_bound=1, flag_values=flag_values)
+    flags.DEFINE_string(
+        "like",
+        None,
+        "prepare images as for the network of this name, not as the file says",
+        flag_values=flag_values,
+    )
+
+
+def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
+    if len(args) < 2:
+        raise UsageError("predict takes a model file and at least one image")
+    file, *images = args
+    if file.endswith(".keras"):
+        running.start_keras()
+    from slimnets.evaluation import open_classifier
+
+    classifier = open_classifier(file, like=options.like)
+    probabilities = classifier.probabilities(images)
+    names = classifier.labels or tuple(str(i) for i in range(probabilities.shape[1]))
+    table = Table("image", "class", "probability", box=None, pad_edge=False)
+    predictions = []
+    for image, row in zip(images, probabilities, strict=True):
+        best = row.argsort(kind="stable")[::-1][: options.top]
+        classes = [
+            {"index": int(i), "name": names[i], "probability": round(float(row[i]), 6)}
+            for i in best
+        ]
+        predictions.append({"image": image, "classes": classes})
+        for rank, found in enumerate(classes):
+            table.add_row("" if rank else image, found["name"], f"{found['probability']:.2%}")
+    console.print(table)
+    return {"file": file, "predictions": predictions}

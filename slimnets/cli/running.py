@@ -1,0 +1,161 @@
+"""How a command runs: flags, logs, standard output, exit codes. The same for every command."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging as python_logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from types import ModuleType
+
+from absl import flags, logging
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from slimnets.cli import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_SUCCESS, EXIT_USAGE, UsageError
+
+
+def run(name: str, command: ModuleType, words: list[str]) -> int:
+    """Parses the command's flags, runs it and returns the exit code (see `slimnets.cli.main`)."""
+    program = f"slimnets {name}"
+    # Flags of its own instead of absl's global ones: importing TensorFlow or tfds adds dozens
+    # there, which would show up in --help and be accepted by mistake. For the same reason
+    # absl.app.run, which insists on the global flags and exits 1 on wrong usage, is not used.
+    flag_values = flags.FlagValues()
+    flag_values.set_gnu_getopt(True)
+    argv = [program, *words]
+    debug = "--debug" in words
+    try:
+        flags.DEFINE_boolean(
+            "json", False, "print one JSON object on stdout, nothing else", flag_values=flag_values
+        )
+        flags.DEFINE_boolean(
+            "debug", False, "show the traceback of a failure", flag_values=flag_values
+        )
+        command.define_flags(flag_values, argv)
+        asked_for_help = any(word in ("-h", "--help") for word in words)
+        args = [] if asked_for_help else flag_values(argv)[1:]
+    except Exception as error:
+        # Of whatever kind: ml_collections reports a wrong field as the text of a KeyError in an
+        # AttributeError, with every quote escaped.
+        text = str(error).strip("'").replace("\\n", ". ").replace("\\'", "'")
+        message = f"{program}: {' '.join(text.split()).rstrip('.')}; see {program} --help"
+        return _report(message, EXIT_USAGE, debug)
+
+    if asked_for_help:
+        print(_help(program, command, flag_values))
+        return EXIT_SUCCESS
+    _quiet_libraries(debug)
+    # No markup: brackets in a path or a class name are brackets.
+    # A pipe has no width, and rich would cut tables at 80 columns.
+    width = None if sys.stdout.isatty() else 160
+    console = Console(
+        quiet=flag_values.json, width=width, markup=False, emoji=False, highlight=False
+    )
+    reserved = _reserved_stdout() if flag_values.json else contextlib.nullcontext()
+    try:
+        with reserved:
+            result = command.run(args, flag_values, console)
+        if flag_values.json:
+            print(json.dumps(result))
+    except UsageError as error:
+        return _report(f"{program}: {_one_line(error)}; see {program} --help", EXIT_USAGE, debug)
+    except KeyboardInterrupt:
+        return _report(f"{program}: interrupted", EXIT_INTERRUPTED, debug)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return _report(f"{program}: error: {_one_line(error)}", EXIT_FAILURE, debug)
+    return EXIT_SUCCESS
+
+
+def _report(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(message, file=sys.stderr)
+    return code
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
+    if isinstance(error, (ValueError, TypeError, OSError, UsageError)) and text:
+        return text.rstrip(".")
+    return f"{type(error).__name__}: {text}".rstrip(".: ")
+
+
+def _help(program: str, command: ModuleType, flag_values: flags.FlagValues) -> str:
+    lines = [(command.__doc__ or program).strip(), "", "Flags:"]
+    for name in flag_values:
+        flag = flag_values[name]
+        default = (
+            "" if flag.default is None else f" (default: {flag.default_as_str.strip(chr(39))})"
+        )
+        values = getattr(flag.parser, "enum_values", None)
+        choices = f" {'|'.join(values)}." if values else ""
+        lines.append(f"  --{name}: {flag.help}.{choices}{default}")
+    return "\n".join(lines)
+
+
+def _quiet_libraries(debug: bool) -> None:
+    # TensorFlow reads this once, when it is imported. Its C++ code logs start-up notes (missing
+    # GPU, oneDNN) as errors, and failures that matter come back as Python exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if debug else "3")
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.DEBUG if debug else logging.INFO)
+    # absl's logging looks at the global flags, of which none are used here.
+    flags.FLAGS.mark_as_parsed()
+    handler = logging.get_absl_handler()
+    handler.setFormatter(python_logging.Formatter("%(message)s"))
+    if not debug:
+        handler.addFilter(_is_for_users)
+
+
+def _is_for_users(record: python_logging.LogRecord) -> bool:
+    """TensorFlow tells through absl, as information, which converter it is about to use."""
+    return record.levelno > python_logging.INFO or "/tensorflow/" not in record.pathname
+
+
+def loaded_config(flag_values: flags.FlagValues) -> ConfigDict:
+    """What --config holds; ml_collections tells of a file that is not there only when asked.
+
+    Raises:
+        UsageError: no --config, or a file that cannot be read.
+    """
+    if flag_values.config is None:
+        raise UsageError("--config is missing, for example --config=configs/digits.py")
+    try:
+        return ConfigDict(flag_values.config)
+    except OSError as error:
+        raise UsageError(f"--config: {error}") from error
+
+
+def start_keras() -> None:
+    """Imports Keras and TensorFlow without the notes that they print while they start."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        importlib.import_module("keras")
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@contextlib.contextmanager
+def _reserved_stdout() -> Iterator[None]:
+    """Sends whatever libraries print, from Python or from C++, to standard error meanwhile."""
+    sys.stdout.flush()
+    with contextlib.redirect_stdout(sys.stderr):
+        saved = os.dup(1)
+        os.dup2(2, 1)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 1)
+            os.close(saved)

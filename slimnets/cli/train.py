@@ -1,0 +1,55 @@
+"""Trains a network by a config file and keeps the best epoch.
+
+Usage: slimnets train --config=FILE --workdir=DIR [--config.field=value …]
+
+The folder receives best.keras, labels.txt, history.csv, curves.png and config.json. If the data
+has test images, the best model is evaluated on them at the end.
+
+Example:
+  slimnets train --config=configs/digits.py --workdir=/tmp/digits --config.epochs=10
+  slimnets train --config=configs/folder.py --config.data.source=folder:photos --workdir=/tmp/photos
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+from rich.console import Console
+
+from slimnets.cli import UsageError, running
+
+
+def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
+    config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "the recipe, a Python file with get_config(); --config.field=value changes a field",
+        flag_values=flag_values,
+        sys_argv=argv,
+    )
+    flags.DEFINE_string("workdir", None, "folder for the results", flag_values=flag_values)
+
+
+def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
+    if args:
+        raise UsageError(f"train takes no arguments, got {args[0]!r}")
+    config = running.loaded_config(options)
+    if not options.workdir:
+        raise UsageError("--workdir is missing, for example --workdir=/tmp/digits")
+    running.start_keras()
+    from slimnets import data, evaluation
+    from slimnets.training.loop import train
+
+    result = train(config, options.workdir)
+    console.print(
+        f"best epoch {result['best_epoch']}: val accuracy {result['val_accuracy']:.2%} "
+        f"→ {result['checkpoint']}"
+    )
+    source = data.load(config.data.source)
+    if "test" in source.splits:
+        tested = evaluation.evaluate(result["checkpoint"], source, "test")
+        result["test"] = tested.to_dict()
+        console.print(f"test accuracy {tested.top1:.2%} over {tested.count} images")
+    return result

@@ -1,0 +1,192 @@
+"""`load("builtin:digits")`, `load("folder:PATH")`, …: named sources of labelled images."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from slimnets.preprocessing import Preprocessing
+
+# Up to here the resized pixels of a split are kept in memory; larger splits are read again every
+# epoch.
+_MEMORY_LIMIT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images of one split, as they were stored.
+
+    Attributes:
+        images: uint8 array (N, H, W) or (N, H, W, C), or N paths.
+        labels: int64 (N,), indices into the source's class names.
+    """
+
+    images: np.ndarray | tuple[str, ...]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, indices: np.ndarray) -> Split:
+        """The images at `indices`, in that order."""
+        if isinstance(self.images, np.ndarray):
+            return Split(self.images[indices], self.labels[indices])
+        return Split(tuple(self.images[i] for i in indices), self.labels[indices])
+
+    def batches(
+        self, preprocessing: Preprocessing, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields (pixels uint8 (n, h, w, 3), labels int64 (n,)) in stored order, no remainder
+        dropped; not normalised, so that integer models take them as they are."""
+        for start in range(0, len(self), batch_size):
+            chosen = slice(start, start + batch_size)
+            # list(): a (N, H, W) array is N grey images here, not one image.
+            yield preprocessing.pixels(list(self.images[chosen])), self.labels[chosen]
+
+    def fits_in_memory(self, preprocessing: Preprocessing) -> bool:
+        """Whether the resized images are small enough to be kept."""
+        height, width = preprocessing.size
+        return len(self) * height * width * 3 <= _MEMORY_LIMIT_BYTES
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set: its splits ("train", "val", perhaps "test") and class names, in label order.
+
+    `skipped` names the files that could not be read (folders only).
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+    skipped: tuple[str, ...] = ()
+
+    def split(self, name: str | None = None) -> tuple[str, Split]:
+        """A split by name: "all" joins every one of them, None takes "test", else "val".
+
+        Raises:
+            ValueError: there is no such split.
+        """
+        if name is None:
+            name = "test" if "test" in self.splits else "val"
+        if name == "all":
+            return name, _join(list(self.splits.values()))
+        if name not in self.splits:
+            raise ValueError(
+                f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}, "
+                "and 'all' for every image."
+            )
+        return name, self.splits[name]
+
+
+def load(source: str) -> Source:
+    """Opens a source of labelled images; nothing random, the same splits every time.
+
+    Args:
+        source: "builtin:digits"; "mnist", "fashion_mnist", "cifar10" or "cifar100" (downloaded by
+            Keras; the first two also "fashion_mnist:PATH" from a folder of IDX files);
+            "folder:PATH" with one sub-folder per class, or with train/, val/ and perhaps test/ of
+            such.
+
+    Raises:
+        ValueError: unknown source; for folders see `slimnets.data.folder.load`.
+        FileNotFoundError: the folder is not there.
+    """
+    kind, _, argument = source.partition(":")
+    name = source if source in SOURCES else kind
+    if name not in SOURCES:
+        near = difflib.get_close_matches(source, SOURCES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown data source {source!r}; known are {', '.join(SOURCES)}.{hint}")
+    return SOURCES[name]("" if name == source else argument)
+
+
+def calibration_images(source: str, preprocessing: Preprocessing, count: int = 100) -> np.ndarray:
+    """Training images to calibrate a quantization with, the classes in proportion.
+
+    Args:
+            source: as of `load`; a plain path to a folder of images, sorted into classes or not, is
+              allowed too.
+            preprocessing: of the network.
+            count: at most so many images.
+
+    Returns:
+            float32 (n, h, w, 3), in the network's input space.
+
+    Raises:
+            ValueError, FileNotFoundError: as `load`; a folder without images.
+    """
+    folder = Path(source.removeprefix("folder:")).expanduser()
+    if source.startswith("folder:") or folder.is_dir():
+        from slimnets.data.folder import list_images
+
+        paths = list_images(folder / "train" if (folder / "train").is_dir() else folder)
+        chosen = np.random.default_rng(0).permutation(len(paths))[:count]
+        return preprocessing([paths[i] for i in chosen])
+    train = load(source).splits["train"]
+    return preprocessing(list(train.select(stratified_order(train.labels)[:count]).images))
+
+
+def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A shuffled order of the samples in which every prefix holds all classes in proportion.
+
+    Cutting it anywhere gives a stratified split.
+
+    Args:
+        labels: int (N,).
+        seed: of the shuffle within each class.
+
+    Returns:
+        int64 (N,), a permutation.
+    """
+    rng = np.random.default_rng(seed)
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.argsort(place, kind="stable")
+
+
+def _join(splits: list[Split]) -> Split:
+    labels = np.concatenate([split.labels for split in splits])
+    if isinstance(splits[0].images, np.ndarray):
+        return Split(np.concatenate([split.images for split in splits]), labels)
+    return Split(tuple(path for split in splits for path in split.images), labels)
+
+
+def _digits(_: str) -> Source:
+    from slimnets.data import arrays
+
+    return arrays.digits()
+
+
+def _keras(name: str) -> Callable[[str], Source]:
+    def open_source(path: str) -> Source:
+        from slimnets.data import arrays
+
+        return arrays.keras_dataset(name, path)
+
+    return open_source
+
+
+def _folder(path: str) -> Source:
+    from slimnets.data import folder
+
+    return folder.load(path)
+
+
+SOURCES: Mapping[str, Callable[[str], Source]] = MappingProxyType(
+    {
+        "builtin:digits": _digits,
+        "mnist": _keras("mnist"),
+        "fashion_mnist": _keras("fashion_mnist"),
+        "cifar10": _keras("cifar10"),
+        "cifar100": _keras("cifar100"),
+        "folder": _folder,
+    }
+)

