@@ -1,6 +1,6 @@
 """Time to build each network against its twin in keras.applications, as ratios in one run.
 
-    python benchmarks/building.py [--rounds=5]
+python benchmarks/building.py [--rounds=5]
 """
 
 import statistics

@@ -145,9 +145,14 @@ def load_keras(path: str | os.PathLike) -> Any:
 
 
 def labels_beside(path: str | os.PathLike) -> tuple[str, ...]:
-    """The class names in labels.txt in a model file's folder; empty if there is none."""
-    file = Path(path).with_name("labels.txt")
-    return tuple(file.read_text("utf-8").splitlines()) if file.is_file() else ()
+    """The class names beside a model file, one a line; empty if there are none.
+
+    For `run/best.keras` they are in `run/best.labels.txt`, or else in `run/labels.txt`.
+    """
+    for file in (Path(path).with_suffix(".labels.txt"), Path(path).with_name("labels.txt")):
+        if file.is_file():
+            return tuple(file.read_text("utf-8").splitlines())
+    return ()
 
 
 def prepare_for(model: Any, *, like: str | None = None) -> Preprocessing:

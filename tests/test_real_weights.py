@@ -11,6 +11,7 @@ import pytest
 from reference import golden, photos
 
 import slimnets
+import tflite
 from slimnets.weights import sources
 
 
@@ -76,3 +77,72 @@ def test_every_source_names_a_network_of_the_catalogue():
     assert {source.network for source in sources.SOURCES} <= builders
     for source in sources.SOURCES:
         assert slimnets.preprocessing(source.name) == source.preprocessing
+
+
+@pytest.fixture(scope="module")
+def crops(answers):
+    return np.stack([photos.crop(picture["name"]) for picture in answers[0]])
+
+
+@pytest.fixture(scope="module")
+def classifier(checkpoint):
+    return slimnets.mobilenet_v2(weights=checkpoint)
+
+
+def calibration(crops):
+    """Shifted cuts of the photographs, some mirrored: their statistics, not their pixels."""
+    cuts = [crops[:, y : y + 192, x : x + 192] for y, x in ((0, 0), (32, 32), (0, 32), (32, 0))]
+    prepare = slimnets.preprocessing("mobilenet_v2-b0353104")
+    images = [image[:, ::-1] for cut in cuts[:2] for image in cut] + [
+        image for cut in cuts[2:] for image in cut
+    ]
+    return prepare(images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_mediapipe_sees_in_photographs_what_keras_sees(classifier, crops, precision, tmp_path):
+    """MediaPipe's own decoder, and its own normalization from the file's metadata."""
+    import mediapipe
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    path = tmp_path / "v2.tflite"
+    tflite.convert(
+        classifier,
+        path,
+        precision=precision,
+        calibration=calibration(crops) if precision == "int8" else None,
+        preprocessing=slimnets.preprocessing(classifier),
+        labels=sources.imagenet_labels(),
+    )
+    expected = np.asarray(classifier(np.stack([photos.network_input(crop) for crop in crops])))
+    options = vision.ImageClassifierOptions(
+        base_options=BaseOptions(model_asset_path=str(path)), max_results=1
+    )
+    with vision.ImageClassifier.create_from_options(options) as task:
+        pictures = [
+            mediapipe.Image(
+                image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(crop)
+            )
+            for crop in crops
+        ]
+        found = [task.classify(p).classifications[0].categories[0] for p in pictures]
+    names = sources.imagenet_labels()
+    wanted = [names[i] for i in expected.argmax(-1)]
+    sure = expected.max(-1) > 0.5  # where Keras itself wavers, a step of int8 may tip it
+    assert sure.sum() >= 5
+    got = [top.category_name for top in found]
+    if precision != "int8":
+        sure[:] = True
+    assert [g for g, s in zip(got, sure, strict=True) if s] == [
+        w for w, s in zip(wanted, sure, strict=True) if s
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("float16", 1e-2)])
+def test_float_files_answer_as_keras_does(model, crops, precision, tolerance):
+    images = np.stack([photos.network_input(crop) for crop in crops])
+    data = tflite.convert(model, precision=precision).bytes
+    agreement = tflite.compare(model, data, images)
+    assert agreement.max_abs_error <= tolerance * np.abs(np.asarray(model(images))).max()

@@ -5,6 +5,8 @@ Usage: slimnets import-weights NAME SOURCE OUT
 NAME is a network of the catalogue, OUT a .keras or .weights.h5 file. SOURCE is a PyTorch .pth (read
 without PyTorch), the prefix of a TF-Slim checkpoint, a .keras or .weights.h5 file of ours,
 "imagenet" for the network's published weights, or one of their names (slimnets models lists them).
+Foreign weights of 1000 classes are taken for ImageNet's: its class names go to OUT's .labels.txt,
+where evaluate, predict and convert find them; --labels names another file of one class a line.
 
 Example:
   slimnets import-weights mobilenet_v2 mobilenet_v2-b0353104.pth v2.keras
@@ -20,6 +22,7 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
+from slimnets.atomic import write_bytes
 from slimnets.cli import UsageError, running
 
 _SUFFIXES = (".keras", ".weights.h5")
@@ -45,6 +48,9 @@ def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
         False,
         "leave out the source's class 0, which the network does not have",
         flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "labels", None, "class names, one a line; by default ImageNet's", flag_values=flag_values
     )
     flags.DEFINE_boolean(
         "strict",
@@ -82,6 +88,21 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
+    labels = _labels(options.labels, source, model.output_shape[-1])
+    if labels:
+        write_bytes(Path(out).with_suffix(".labels.txt"), "\n".join(labels).encode() + b"\n")
     count = model.count_params()
     console.print(f"{out}: {name} with {count:,} parameters from {source}")
     return {"name": name, "source": source, "out": out, "params": count, "built_with": keywords}
+
+
+def _labels(file: str | None, source: str, classes: int) -> tuple[str, ...]:
+    from slimnets.weights.sources import imagenet_labels
+
+    if file is None:
+        ours = source.endswith(_SUFFIXES)
+        return imagenet_labels() if classes == len(imagenet_labels()) and not ours else ()
+    labels = tuple(Path(file).read_text("utf-8").splitlines())
+    if len(labels) != classes:
+        raise ValueError(f"{file} names {len(labels)} classes, but the network has {classes}.")
+    return labels

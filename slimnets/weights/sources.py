@@ -249,3 +249,9 @@ def fetch_source(source: WeightSource) -> Path:
     """
     path = fetch(source.url, source.sha256)
     return extract_tgz(path) if source.format == "tf_slim" else path
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1000 classes of ILSVRC 2012 in the order of all these weights, a short name each."""
+    text = Path(__file__).with_name("imagenet_labels.txt").read_text("utf-8")
+    return tuple(text.splitlines())

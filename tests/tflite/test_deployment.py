@@ -42,6 +42,15 @@ def test_v3_block_is_the_same_function_in_every_form(v3, target, precision):
     assert_same_function(v3, simplify_for_deployment(v3, target, precision))
 
 
+@pytest.mark.parametrize(("target", "precision"), FORMS[1:3])
+def test_keras_applications_v3_with_its_rescaling_is_the_same_function(target, precision):
+    model = keras.applications.MobileNetV3Small(
+        weights=None, input_shape=(64, 64, 3), classifier_activation=None, classes=10
+    )
+    model = enliven(model)
+    assert_same_function(model, simplify_for_deployment(model, target, precision))
+
+
 def test_every_sixth_is_absorbed_by_weights(v3):
     simplified = simplify_for_deployment(v3, "coral")
     assert not {"HardSilu", "HardSigmoid"} & set(kinds(simplified))
