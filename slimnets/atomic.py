@@ -15,10 +15,10 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     After an error or an interruption the old file, or none, is what remains.
 
     Args:
-            path: the final file; its folder must exist.
+        path: the final file; its folder must exist.
 
     Raises:
-            OSError: the folder is not there or cannot be written.
+        OSError: the folder is not there or cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")

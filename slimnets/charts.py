@@ -31,8 +31,8 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
     """Loss and accuracy over epochs, train and val, the best epoch marked.
 
     Args:
-            history: loss, accuracy, val_loss, val_accuracy: a number an epoch.
-            best_epoch: counted from 1.
+        history: loss, accuracy, val_loss, val_accuracy: a number an epoch.
+        best_epoch: counted from 1.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(8, 2.9), layout="constrained")
@@ -57,8 +57,8 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Counts of (true class, predicted class); the diagonal is right.
 
     Args:
-            matrix: int (n, n), rows are true classes.
-            class_names: n names.
+        matrix: int (n, n), rows are true classes.
+        class_names: n names.
     """
     n = len(class_names)
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
@@ -93,7 +93,7 @@ def tradeoff(rows: Sequence[Mapping[str, object]]) -> Figure:
     """Accuracy against latency of each file; a circle's area is the file's size.
 
     Args:
-            rows: name, top1 (0..1), size_bytes, latency_ms.
+        rows: name, top1 (0..1), size_bytes, latency_ms.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(4.6, 4.5), layout="constrained")

@@ -67,8 +67,8 @@ def list_images(root: Path) -> list[str]:
     """The paths of all image files below a folder, sorted.
 
     Raises:
-            FileNotFoundError: it is not a folder.
-            ValueError: there are none.
+        FileNotFoundError: it is not a folder.
+        ValueError: there are none.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}.")

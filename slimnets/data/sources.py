@@ -110,16 +110,16 @@ def calibration_images(source: str, preprocessing: Preprocessing, count: int = 1
     """Training images to calibrate a quantization with, the classes in proportion.
 
     Args:
-            source: as of `load`; a plain path to a folder of images, sorted into classes or not, is
-              allowed too.
-            preprocessing: of the network.
-            count: at most so many images.
+        source: as of `load`; a plain path to a folder of images, sorted into classes or not, is
+          allowed too.
+        preprocessing: of the network.
+        count: at most so many images.
 
     Returns:
-            float32 (n, h, w, 3), in the network's input space.
+        float32 (n, h, w, 3), in the network's input space.
 
     Raises:
-            ValueError, FileNotFoundError: as `load`; a folder without images.
+        ValueError, FileNotFoundError: as `load`; a folder without images.
     """
     folder = Path(source.removeprefix("folder:")).expanduser()
     if source.startswith("folder:") or folder.is_dir():

@@ -46,18 +46,18 @@ def fetch(url: str, sha256: str | None = None) -> Path:
     interrupted download stays beside it as `<name>.part` and is continued next time.
 
     Args:
-      url: http or https.
-      sha256: the file's SHA-256 in hexadecimal, or the first 8 or more digits of it. None: the file
-        is taken as it comes, if it has the length the server announced.
+        url: http or https.
+        sha256: the file's SHA-256 in hexadecimal, or the first 8 or more digits of it. None: the
+          file is taken as it comes, if it has the length the server announced.
 
     Returns:
-      The path in the cache.
+        The path in the cache.
 
     Raises:
-      ValueError: what was downloaded does not have this hash (nothing is kept), or an argument
-        makes no sense.
-      ConnectionError: offline or unreachable; the message tells the file, its hash, its address
-        and the folder to put it in.
+        ValueError: what was downloaded does not have this hash (nothing is kept), or an argument
+          makes no sense.
+        ConnectionError: offline or unreachable; the message tells the file, its hash, its address
+          and the folder to put it in.
     """
     name = _file_name(url)
     if sha256 is not None and not re.fullmatch(r"[0-9a-f]{8,64}", sha256):
@@ -201,12 +201,12 @@ def extract_tgz(archive: Path, max_bytes: int = 1 << 30) -> Path:
     """Unpacks a `.tgz` beside itself, once; returns the folder, named as the archive is.
 
     Args:
-      archive: path of the file.
-      max_bytes: more than this unpacked is refused.
+        archive: path of the file.
+        max_bytes: more than this unpacked is refused.
 
     Raises:
-      ValueError: not a tar archive, damaged, too large, or with entries that are neither files nor
-        folders, or that would land outside the folder. Nothing is left behind then.
+        ValueError: not a tar archive, damaged, too large, or with entries that are neither files
+          nor folders, or that would land outside the folder. Nothing is left behind then.
     """
     folder = archive.with_name(re.sub(r"\.(tgz|tar\.gz|tar)$", "", archive.name))
     if folder == archive:

@@ -82,7 +82,7 @@ def tensors(source: Any) -> dict[str, np.ndarray]:
     """The weights of a model by `layer/variable`.
 
     Raises:
-      ValueError: it is none of the models whose weights can be taken.
+        ValueError: it is none of the models whose weights can be taken.
     """
     found = {
         f"{layer.name}/{variable.name}": variable.numpy()
@@ -106,7 +106,7 @@ def entries(model: Any, shapes: Shapes) -> list[Entry]:
     """What `model` takes from weights of these names and shapes.
 
     Raises:
-      ValueError: the model is another network.
+        ValueError: the model is another network.
     """
     family, units = find_family(shapes), units_of(model)
     if family == "MobileNet":

@@ -39,7 +39,7 @@ def open_file(path: Path) -> Iterator[WeightFile]:
     """The file's content, as long as the context is open.
 
     Raises:
-      ValueError: not a weight file of Keras 3, or one whose data lie in other files.
+        ValueError: not a weight file of Keras 3, or one whose data lie in other files.
     """
     import h5py
 

@@ -49,28 +49,30 @@ def load_weights(
     Batch norms take over the epsilon that the weights were trained with.
 
     Args:
-      model: a network of ours (`slimnets.mobilenet_v2(…)`, cloned or loaded from a file as well).
-      source: one of
-        - a path: a `.keras` or `.weights.h5` file of ours, a PyTorch file (`.pth`, `.pt`; read
-          without PyTorch), or the prefix of a TF-Slim checkpoint;
-        - "imagenet" (the catalogue's weights for this network) or a name of the catalogue, both
-          downloaded and cached as `slimnets.weights.download` says;
-        - a mapping of names to arrays, as a PyTorch state dict, a TF-Slim checkpoint or the layers
-          of a keras.applications model have them;
-        - a `keras.applications` model (MobileNet, MobileNetV2, MobileNetV3Large or -Small).
-      strict: False leaves the classifier as it is where the source's has another number of
-        classes, or where one of the two has none. The rest must fit in any case.
-      drop_background: take a source with one class more than the model, and leave out its class 0.
-        TF-Slim's ImageNet checkpoints have 1001 classes with the background first. Always on for
-        those where the catalogue says so.
+        model: a network of ours (`slimnets.mobilenet_v2(…)`, cloned or loaded from a file as well).
+        source: one of
+          - a path: a `.keras` or `.weights.h5` file of ours, a PyTorch file (`.pth`, `.pt`; read
+            without PyTorch), or the prefix of a TF-Slim checkpoint;
+          - "imagenet" (the catalogue's weights for this network) or a name of the catalogue, both
+            downloaded and cached as `slimnets.weights.download` says;
+          - a mapping of names to arrays, as a PyTorch state dict, a TF-Slim checkpoint or the
+            layers of a keras.applications model have them;
+          - a `keras.applications` model (MobileNet, MobileNetV2, MobileNetV3Large or -Small).
+        strict: False leaves the classifier as it is where the source's has another number of
+          classes, or where one of the two has none. The rest must fit in any case.
+        drop_background: take a source with one class more than the model, and leave out its class
+          0. TF-Slim's ImageNet checkpoints have 1001 classes with the background first. Always on
+              for
+          those where the catalogue says so.
 
     Raises:
-      ValueError: entries that are missing, unknown or of another shape, all listed, and which
-        network the source looks like; a damaged or unsafe file; a model built unlike the reference
-        (padding), with the argument that makes it alike.
-      FileNotFoundError: no file of this name, and no such name in the catalogue.
-      ConnectionError: a download that is not possible; says which file to put where.
-      TypeError: `source` or `model` is none of the above.
+        ValueError: entries that are missing, unknown or of another shape, all listed, and which
+          network the source looks like; a damaged or unsafe file; a model built unlike the
+              reference
+          (padding), with the argument that makes it alike.
+        FileNotFoundError: no file of this name, and no such name in the catalogue.
+        ConnectionError: a download that is not possible; says which file to put where.
+        TypeError: `source` or `model` is none of the above.
     """
     import keras
 
@@ -205,11 +207,11 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
     """The keywords with which a network must be built for weights from `source` to fit.
 
     Args:
-      source: as in `load_weights`.
-      network, options: for "imagenet", the network's name in the catalogue and its keywords.
+        source: as in `load_weights`.
+        network, options: for "imagenet", the network's name in the catalogue and its keywords.
 
     Returns:
-      For example `{"use_explicit_padding": True}`; empty where nothing but the table matters.
+        For example `{"use_explicit_padding": True}`; empty where nothing but the table matters.
     """
     if isinstance(source, str):
         found = sources.find(source, lambda: Variant(network, options) if network else None)

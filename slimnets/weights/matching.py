@@ -44,16 +44,16 @@ def plan(
     """The arrays to assign to variables, once every entry was found to fit.
 
     Args:
-      entries: what the model needs.
-      tensors: what the source has: name → anything with a `shape` that numpy can read.
-      title: what is loaded into what, for the message.
-      is_classifier_name: whether a tensor of this name belongs to the source's classifier.
-      source_variant, model_variant: which network each is, where it can be told.
-      strict: False leaves a classifier alone that does not fit.
-      drop_background: leave out class 0 of a source with one class more than the model.
+        entries: what the model needs.
+        tensors: what the source has: name → anything with a `shape` that numpy can read.
+        title: what is loaded into what, for the message.
+        is_classifier_name: whether a tensor of this name belongs to the source's classifier.
+        source_variant, model_variant: which network each is, where it can be told.
+        strict: False leaves a classifier alone that does not fit.
+        drop_background: leave out class 0 of a source with one class more than the model.
 
     Raises:
-      ValueError: something is missing, unknown or of another shape; the message lists it all.
+        ValueError: something is missing, unknown or of another shape; the message lists it all.
     """
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     needed = {entry.name: entry for entry in entries}

@@ -96,9 +96,9 @@ def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
     tensors become arrays of rank 0.
 
     Raises:
-      ValueError: not a PyTorch file, truncated or damaged, or its pickle names anything but
-        tensors, storages, dicts, lists, tuples, numbers and strings: the message says what.
-      FileNotFoundError: there is no such file.
+        ValueError: not a PyTorch file, truncated or damaged, or its pickle names anything but
+          tensors, storages, dicts, lists, tuples, numbers and strings: the message says what.
+        FileNotFoundError: there is no such file.
     """
     path = Path(path)
     data = path.read_bytes()

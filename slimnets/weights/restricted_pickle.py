@@ -43,14 +43,14 @@ def load(
     """Reads one pickle from `file`, leaving the position after it.
 
     Args:
-      file: a seekable binary file in memory (`io.BytesIO`), so that a length written in the pickle
-        can never allocate more than the file holds.
-      constructors: dotted name → the function to use where the pickle calls that name.
-      symbols: tells which further dotted names may stand in the pickle as plain `Global` values.
-      persistent_load: what to make of a persistent id; None refuses them.
+        file: a seekable binary file in memory (`io.BytesIO`), so that a length written in the
+          pickle can never allocate more than the file holds.
+        constructors: dotted name → the function to use where the pickle calls that name.
+        symbols: tells which further dotted names may stand in the pickle as plain `Global` values.
+        persistent_load: what to make of a persistent id; None refuses them.
 
     Raises:
-      ValueError: the pickle is damaged, or holds something other than data.
+        ValueError: the pickle is damaged, or holds something other than data.
     """
     try:
         return _Machine(constructors, symbols, persistent_load).run(file)

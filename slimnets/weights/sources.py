@@ -36,16 +36,17 @@ class WeightSource:
     """One file of published weights.
 
     Attributes:
-      name: what `weights=` takes.
-      network: the catalogue's name of the network's function, and
-      options: its keywords, where they are not the defaults.
-      url: the file.
-      sha256: of the file, or its first digits; None: not published.
-      format: "torchvision" or "tf_slim".
-      classes: 1000, or 1001 with the background as class 0.
-      preprocessing: what the images went through; `size` is the training resolution.
-      top1, top5: published accuracy on ImageNet's validation set, in percent; None: not published.
-      requires: keywords that the network's function needs for the weights to fit its function.
+        name: what `weights=` takes.
+        network: the catalogue's name of the network's function, and
+        options: its keywords, where they are not the defaults.
+        url: the file.
+        sha256: of the file, or its first digits; None: not published.
+        format: "torchvision" or "tf_slim".
+        classes: 1000, or 1001 with the background as class 0.
+        preprocessing: what the images went through; `size` is the training resolution.
+        top1, top5: published accuracy on ImageNet's validation set, in percent; None: not
+            published.
+        requires: keywords that the network's function needs for the weights to fit its function.
     """
 
     name: str
@@ -187,9 +188,9 @@ def sources_for(network: str, options: Mapping[str, Any] | None = None) -> list[
     """The sources for a network of the catalogue, the default one first.
 
     Args:
-      network: its name.
-      options: keywords of its function; those that leave the weights' shapes alone are ignored.
-        None: the sources of all its variants.
+        network: its name.
+        options: keywords of its function; those that leave the weights' shapes alone are ignored.
+          None: the sources of all its variants.
     """
     keys = {key for source in SOURCES for key in source.options} | {
         "reduced_tail",
@@ -216,12 +217,12 @@ def find(
     """The source of this name; None if the catalogue has none (it may be a path).
 
     Args:
-      name: of a source, or "imagenet".
-      variant: tells, for "imagenet", the network.
-      size: for "imagenet", the preferred training resolution.
+        name: of a source, or "imagenet".
+        variant: tells, for "imagenet", the network.
+        size: for "imagenet", the preferred training resolution.
 
     Raises:
-      ValueError: "imagenet", and there are no ImageNet weights of the network.
+        ValueError: "imagenet", and there are no ImageNet weights of the network.
     """
     if name != "imagenet":
         return _BY_NAME.get(name)
@@ -245,7 +246,7 @@ def fetch_source(source: WeightSource) -> Path:
     """The source's file, or the folder of its unpacked archive; downloaded if need be.
 
     Raises:
-      ConnectionError, ValueError: as `slimnets.weights.download.fetch`.
+        ConnectionError, ValueError: as `slimnets.weights.download.fetch`.
     """
     path = fetch(source.url, source.sha256)
     return extract_tgz(path) if source.format == "tf_slim" else path

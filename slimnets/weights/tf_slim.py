@@ -84,7 +84,7 @@ def read_checkpoint(prefix: str | os.PathLike) -> dict[str, StoredTensor]:
     """The variables of a TensorFlow checkpoint by name; values are read when they are used.
 
     Raises:
-      ValueError: the files are damaged or incomplete.
+        ValueError: the files are damaged or incomplete.
     """
     import tensorflow as tf
 
@@ -119,7 +119,7 @@ def entries(model: Any, tensors: Mapping[str, Any]) -> list[Entry]:
     """What `model` takes from a checkpoint whose variables are `tensors`.
 
     Raises:
-      ValueError: the model is another network.
+        ValueError: the model is another network.
     """
     scope = next(match[1] for name in tensors if (match := _SCOPE.match(name)))
     names = layer_names(_name_units(scope, units_of(model)))

@@ -24,16 +24,16 @@ class Naming:
     """One reference's state dict.
 
     Attributes:
-      networks: the catalogue's names of the networks that are called so.
-      origin: whose names these are.
-      signature: tensors that, together, only a state dict of this naming has.
-      name_units: the units of a model and itself → (unit, template) pairs.
-      variant: the network, from its shapes and classes; a KeyError means a part is missing.
-      classifier: the classifier's prefix.
-      dense: prefixes of dense layers, where ours are 1×1 convolutions.
-      epsilon: of its batch norms.
-      requires: keywords with which our function builds the same network.
-      channel_orders: unit → (input, output) order of channels, where ours is another.
+        networks: the catalogue's names of the networks that are called so.
+        origin: whose names these are.
+        signature: tensors that, together, only a state dict of this naming has.
+        name_units: the units of a model and itself → (unit, template) pairs.
+        variant: the network, from its shapes and classes; a KeyError means a part is missing.
+        classifier: the classifier's prefix.
+        dense: prefixes of dense layers, where ours are 1×1 convolutions.
+        epsilon: of its batch norms.
+        requires: keywords with which our function builds the same network.
+        channel_orders: unit → (input, output) order of channels, where ours is another.
     """
 
     networks: tuple[str, ...]

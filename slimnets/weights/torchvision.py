@@ -82,7 +82,7 @@ def entries(model: Any, naming: Naming, shapes: Shapes) -> list[Entry]:
     """What `model` takes from a state dict of this naming.
 
     Raises:
-      ValueError: the model is another network.
+        ValueError: the model is another network.
     """
     prefixes = layer_names(naming.name_units(units_of(model), model))
     source = f"{looks_like(naming, shapes) or 'a network'} of {naming.origin}"
@@ -110,8 +110,8 @@ def export_torch(model: Any) -> dict[str, np.ndarray]:
     so that the function stays the same, up to rounding.
 
     Raises:
-      ValueError: PyTorch has no reference of this network, or the model pads or activates
-        differently.
+        ValueError: PyTorch has no reference of this network, or the model pads or activates
+          differently.
     """
     naming = naming_of_model(model)
     check_built_alike(naming, model)
@@ -168,7 +168,7 @@ def naming_of_model(model: Any) -> Naming:
     """The naming in which `model` can be exported.
 
     Raises:
-      ValueError: PyTorch has no reference of this network.
+        ValueError: PyTorch has no reference of this network.
     """
     variant = variants.of_model(model)
     if variant and not {"minimalistic", "bypass"} & set(variant.options):

@@ -17,6 +17,7 @@ from tflite.deployment import (
     normal_form,
     pooling,
     shapes,
+    slices,
 )
 from tflite.deployment.graph import Graph, build_model, read_model
 from tflite.deployment.operations import BUILDERS, spell_out
@@ -72,6 +73,8 @@ def rewrite(graph: Graph, device: targets.Target, precision: str, batch_size: in
     folding.fold_into_consumers(graph)
     factors.carry(graph)
     activations.fuse_relus(graph)
+    if precision not in targets.FLOAT_PRECISIONS:
+        slices.cut_weights(graph)
     groups.make_depthwise(graph)
     groups.rewrite_shuffles(graph, densify=device.densifies_shuffles)
     if device.splits_groups:
