@@ -89,6 +89,16 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     share = report.size / before.stat().st_size
     table.add_row("size", f"{report.size:,} bytes ({share:.0%} of {before.name})")
     table.add_row("operators", ", ".join(f"{n} {name}" for name, n in report.operators.items()))
+    if report.partitions is not None:
+        left = ", ".join(f"{n} {name}" for name, n in report.outside.items()) or "nothing"
+        plural = "" if report.partitions == 1 else "s"
+        table.add_row("XNNPACK", f"{report.partitions} partition{plural}, outside: {left}")
+        table.add_row("memory", f"{report.arena_bytes / 1024:,.1f} KiB for activations")
+    table.add_row(
+        "cost", f"{report.macs / 1e6:,.1f} M MACs, {report.milliseconds:.2f} ms here on one thread"
+    )
+    if report.edgetpu is not None:
+        table.add_row("device", str(report.edgetpu))
     table.add_row(
         "agrees with Keras",
         f"top-1 {agreement.top1_agreement:.1%}, SQNR {agreement.sqnr_db:.1f} dB, "
