@@ -6,6 +6,7 @@ dot in theirs (`layer_3.expand.conv`). So end points survive saving, loading and
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -27,6 +28,25 @@ def fixed_padding(kernel: int, rate: int = 1) -> tuple[int, int]:
 def _fresh(initializer: Any) -> Any:
     # An initializer object repeats its values: every layer must get its own.
     return initializer.clone() if isinstance(initializer, keras.Initializer) else initializer
+
+
+def _convolve(layer: keras.Layer, x: Any, initializer_name: str) -> Any:
+    """`layer(x)`, a truncated normal kernel drawn in half the time that TensorFlow takes.
+
+    TensorFlow draws until a value falls inside, which is a fifth of the time to build MobileNetV1;
+    here the distribution function is inverted. The layer's configuration stays what it was.
+    """
+    initializer = getattr(layer, initializer_name)
+    if type(initializer) is not keras.initializers.TruncatedNormal:
+        return layer(x)
+    setattr(layer, initializer_name, keras.initializers.Zeros())
+    out = layer(x)
+    setattr(layer, initializer_name, initializer)
+    edge = math.erf(math.sqrt(2))  # the share of a normal distribution within ±2
+    uniform = keras.random.uniform(layer.kernel.shape, -edge, edge, seed=initializer.seed)
+    normal = math.sqrt(2) * keras.ops.erfinv(uniform)
+    layer.kernel.assign(initializer.mean + initializer.stddev * normal)
+    return out
 
 
 def _pad(x: Any, options: dict[str, Any], kernel: int, stride: int, rate: int, name: str) -> Any:
@@ -92,7 +112,7 @@ def conv(
         "conv", activation=activation, normalizer=normalizer, use_bias=use_bias, padding=padding
     )
     x, padding = _pad(x, options, kernel, stride, rate, name)
-    x = keras.layers.Conv2D(
+    convolution = keras.layers.Conv2D(
         depth,
         kernel,
         strides=stride,
@@ -103,7 +123,8 @@ def conv(
         kernel_initializer=_fresh(options.get("kernel_initializer", "glorot_uniform")),
         kernel_regularizer=options.get("kernel_regularizer"),
         name=f"{name}.conv",
-    )(x)
+    )
+    x = _convolve(convolution, x, "kernel_initializer")
     return _finish(x, options, name, end_point)
 
 
@@ -120,7 +141,7 @@ def depthwise(
     """Depthwise convolution → batch norm [→ activation]; defaults from the scope's "depthwise"."""
     options = _options("depthwise", activation=activation)
     x, padding = _pad(x, options, kernel, stride, rate, name)
-    x = keras.layers.DepthwiseConv2D(
+    convolution = keras.layers.DepthwiseConv2D(
         kernel,
         strides=stride,
         dilation_rate=rate,
@@ -129,7 +150,8 @@ def depthwise(
         depthwise_initializer=_fresh(options.get("kernel_initializer", "glorot_uniform")),
         depthwise_regularizer=options.get("kernel_regularizer"),
         name=f"{name}.conv",
-    )(x)
+    )
+    x = _convolve(convolution, x, "depthwise_initializer")
     return _finish(x, options, name, end_point)
 
 

@@ -133,3 +133,14 @@ def test_two_threads_do_not_see_each_others_scope():
 def test_bad_scopes_are_refused_with_what_is_known(scope, error, message):
     with pytest.raises(error, match=message):
         build(arg_scope=scope)
+
+
+def test_a_seed_makes_the_same_weights_and_the_saved_initializer_is_kerass():
+    models = []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        models.append(build(arg_scope={"batch_norm": {"momentum": 0.9}}))
+    for first, second in zip(*(model.weights for model in models), strict=True):
+        np.testing.assert_array_equal(first, second)
+    config = models[0].get_layer("Conv2d_3_pointwise.conv").get_config()["kernel_initializer"]
+    assert (config["class_name"], config["config"]["stddev"]) == ("TruncatedNormal", 0.09)
