@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(PY) -m pytest
 
-# Everything that neither converts nor trains.
+# Everything that neither converts, nor trains, nor asks the whole zoo.
 test-fast: $(VENV)/.installed-test
 	$(PY) -m pytest -m "not slow"
 

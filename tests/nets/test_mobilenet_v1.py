@@ -361,6 +361,7 @@ assert "tensorflow" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_the_same_network_builds_on_the_jax_backend(tmp_path):
     table = slimnets.MOBILENET_V1_DEFS[:5]  # JAX compiles each layer: a short body will do
     model = lively(slimnets.mobilenet_v1((32, 32, 3), num_classes=7, conv_defs=table))

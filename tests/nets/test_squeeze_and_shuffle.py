@@ -163,3 +163,16 @@ def test_squeezenets_end_points_are_the_papers():
 def test_bad_input_gets_an_error_that_says_what_is_allowed(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_shufflenet_v2s_device_file_has_no_transpose_and_no_5d_reshape(precision):
+    import tflite
+
+    model = lively(slimnets.shufflenet_v2((64, 64, 3), ratio=0.5, num_classes=7))
+    images = np.random.default_rng(0).uniform(-1, 1, (12, 64, 64, 3)).astype("float32")
+    report = tflite.inspect(tflite.convert(model, precision=precision, calibration=images).bytes)
+    assert "TRANSPOSE" not in report.histogram
+    assert max(len(tensor.shape) for tensor in report.tensors) <= 4
+    assert len(report.runtime.partitions) == 1
