@@ -68,6 +68,7 @@ def test_building_stops_at_an_end_point(end_point):
     assert list(end_points)[-1] == end_point
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize(
     ("name", "table"),
@@ -111,6 +112,7 @@ def test_atrous_keeps_5x5_kernels_and_h_swish_right_up_to_squeeze_excite():
     test_atrous_outputs_sampled_are_the_undilated_networks("mobilenet_v3_large_base", table, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_edgetpu"]
 )

@@ -319,6 +319,7 @@ def test_atrous_outputs_sampled_are_the_undilated_networks(output_stride, size):
     np.testing.assert_allclose(sampled, coarse, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_predicts_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

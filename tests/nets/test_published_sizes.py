@@ -8,6 +8,8 @@ import pytest
 
 import slimnets
 
+pytestmark = pytest.mark.slow  # every network of the zoo
+
 ROWS = [  # builder, arguments, total, trainable, multiply-adds (None: the source does not say)
     ("mobilenet_v2", {"depth_multiplier": 1.4}, 6_156_712, None, 582_195_824),
     ("mobilenet_v2_140", {}, 6_156_712, None, 582_195_824),

@@ -85,6 +85,7 @@ def test_concatenations_are_short_enough_for_xnnpack():
     assert max(lengths) <= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kwargs"),
     [
