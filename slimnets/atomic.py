@@ -21,7 +21,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         OSError: the folder is not there or cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # The whole name stays at the end: Keras goes by endings such as .weights.h5.
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)

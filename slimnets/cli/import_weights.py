@@ -15,14 +15,13 @@ Example:
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 from rich.console import Console
 
-from slimnets.atomic import write_bytes
+from slimnets.atomic import replacing, write_bytes
 from slimnets.cli import UsageError, running
 
 _SUFFIXES = (".keras", ".weights.h5")
@@ -81,13 +80,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         keywords["input_shape"] = (options.input_size, options.input_size, 3)
     model = create_model(name, **keywords)
     load_weights(model, source, options.strict, drop_background=options.drop_background)
-    # Keras goes by the whole ending, .weights.h5 too: the temporary name keeps it.
-    temporary = Path(out).with_name(f".{os.getpid()}.{Path(out).name}")
-    try:
+    with replacing(out) as temporary:
         (model.save if out.endswith(".keras") else model.save_weights)(temporary)
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
     labels = _labels(options.labels, source, model.output_shape[-1])
     if labels and out.endswith(".keras"):
         write_bytes(Path(out).with_suffix(".labels.txt"), "\n".join(labels).encode() + b"\n")

@@ -121,27 +121,29 @@ def _names(conv_defs: Sequence[Any]) -> Iterator[str]:
             yield "maxpool" if isinstance(record, MaxPool) else "conv1"
 
 
-def _shufflenet_v1(
+def fixed_width_network(
     input_shape: Sequence[int | None],
     conv_defs: Sequence[Any],
+    names: Iterator[str],
     scope: Scope,
     *,
     use_explicit_padding: bool = True,
     **kwargs: Any,
 ) -> keras.Model:
+    """A classifier whose table's depths are its channels; of ShuffleNetV2 too."""
     body = partial(
         build_body,
         conv_defs=conv_defs,
         width=lambda depth: depth,
-        names=_names(conv_defs),
+        names=names,
         use_explicit_padding=use_explicit_padding,
     )
     return classifier(input_shape, body, scope, **kwargs)
 
 
-def _scope(weight_decay: float) -> dict[str, Any]:
-    # The depthwise convolution is followed by batch norm only (the paper's section 3.2).
-    scope = dict(
+def pytorch_scope(weight_decay: float) -> dict[str, Any]:
+    """Plain ReLU, He initialization, no dropout, and PyTorch's defaults for batch norm."""
+    return dict(
         training_scope(
             weight_decay=weight_decay,
             stddev=-1,
@@ -151,6 +153,11 @@ def _scope(weight_decay: float) -> dict[str, Any]:
             activation="relu",
         )
     )
+
+
+def _scope(weight_decay: float) -> dict[str, Any]:
+    # The depthwise convolution is followed by batch norm only (the paper's section 3.2).
+    scope = pytorch_scope(weight_decay)
     return scope | {"depthwise": scope["depthwise"] | {"activation": "linear"}}
 
 
@@ -181,8 +188,14 @@ def shufflenet_v1(
         ValueError: an argument out of range, or groups that do not divide the channels.
     """
     table = shufflenet_v1_defs(groups, scale) if conv_defs is None else conv_defs
-    return _shufflenet_v1(
-        input_shape, table, _scope(4e-5), num_classes=num_classes, name=name, **kwargs
+    return fixed_width_network(
+        input_shape,
+        table,
+        _names(table),
+        _scope(4e-5),
+        num_classes=num_classes,
+        name=name,
+        **kwargs,
     )
 
 
@@ -201,4 +214,6 @@ def shufflenet_v1_cifar(
     table = shufflenet_v1_cifar_defs(groups, scale) if conv_defs is None else conv_defs
     scope, biased = _scope(5e-4), {"use_bias": True}
     scope = scope | {op: scope[op] | biased for op in ("conv", "depthwise")}
-    return _shufflenet_v1(input_shape, table, scope, num_classes=num_classes, name=name, **kwargs)
+    return fixed_width_network(
+        input_shape, table, _names(table), scope, num_classes=num_classes, name=name, **kwargs
+    )

@@ -18,17 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import keras
 
 from slimnets import layers
-from slimnets.arg_scope import Scope
-from slimnets.builder import Site, block, build_body
+from slimnets.builder import Site, block
 from slimnets.conv_defs import Conv, MaxPool, ShuffleStage
-from slimnets.nets.mobilenet_v2 import training_scope
-from slimnets.network import classifier, takes_weights
+from slimnets.nets.shufflenet_v1 import fixed_width_network, pytorch_scope
+from slimnets.network import takes_weights
 
 # Table 5 of the paper (2×: torchvision's 976): depths of stages 2, 3, 4 and the last convolution.
 WIDTHS = {
@@ -195,37 +193,6 @@ def _names(conv_defs: Sequence[Any]) -> Iterator[str]:
             yield "conv1" if stage == 1 else f"conv{stage + 1}"
 
 
-def _scope(weight_decay: float) -> dict[str, Any]:
-    return dict(
-        training_scope(
-            weight_decay=weight_decay,
-            stddev=-1,
-            dropout_keep_prob=1.0,
-            bn_decay=0.9,
-            bn_epsilon=1e-5,
-            activation="relu",
-        )
-    )
-
-
-def _shufflenet_v2(
-    input_shape: Sequence[int | None],
-    conv_defs: Sequence[Any],
-    scope: Scope,
-    *,
-    use_explicit_padding: bool = True,
-    **kwargs: Any,
-) -> keras.Model:
-    body = partial(
-        build_body,
-        conv_defs=conv_defs,
-        width=lambda depth: depth,
-        names=_names(conv_defs),
-        use_explicit_padding=use_explicit_padding,
-    )
-    return classifier(input_shape, body, scope, **kwargs)
-
-
 @takes_weights
 def shufflenet_v2(
     input_shape: Sequence[int | None] = (224, 224, 3),
@@ -251,8 +218,14 @@ def shufflenet_v2(
         ValueError: an argument out of range; the message says what is allowed.
     """
     table = shufflenet_v2_defs(ratio) if conv_defs is None else conv_defs
-    return _shufflenet_v2(
-        input_shape, table, _scope(4e-5), num_classes=num_classes, name=name, **kwargs
+    return fixed_width_network(
+        input_shape,
+        table,
+        _names(table),
+        pytorch_scope(4e-5),
+        num_classes=num_classes,
+        name=name,
+        **kwargs,
     )
 
 
@@ -268,6 +241,8 @@ def shufflenet_v2_cifar(
 ) -> keras.Model:
     """ShuffleNetV2 for 32×32 images, all convolutions with biases. Keywords as `shufflenet_v2`."""
     table = shufflenet_v2_cifar_defs(ratio) if conv_defs is None else conv_defs
-    scope, biased = _scope(5e-4), {"use_bias": True}
+    scope, biased = pytorch_scope(5e-4), {"use_bias": True}
     scope = scope | {op: scope[op] | biased for op in ("conv", "depthwise")}
-    return _shufflenet_v2(input_shape, table, scope, num_classes=num_classes, name=name, **kwargs)
+    return fixed_width_network(
+        input_shape, table, _names(table), scope, num_classes=num_classes, name=name, **kwargs
+    )

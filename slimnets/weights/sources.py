@@ -16,17 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from slimnets.preprocessing import Preprocessing
+from slimnets.preprocessing import STYLES, Preprocessing
 from slimnets.weights.download import extract_tgz, fetch
 from slimnets.weights.variants import Variant
 
-_INCEPTION = Preprocessing()
-_TORCHVISION = Preprocessing(
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    value_range=(0.0, 1.0),
-    keep_aspect_ratio=True,
-)
+_INCEPTION, _TORCHVISION = STYLES["mobilenet"], STYLES["shufflenet"]
 # torchvision's second generation of weights resizes to 232 before it cuts out 224.
 _TORCHVISION_232 = dataclasses.replace(_TORCHVISION, crop_fraction=224 / 232)
 
@@ -107,10 +101,6 @@ def _tf_slim(
         top5=top5,
         options=MappingProxyType(options),
     )
-
-
-def _width(alpha: float) -> dict[str, float]:
-    return {} if alpha == 1 else {"depth_multiplier": alpha}
 
 
 _V1_URL = "http://download.tensorflow.org/models/mobilenet_v1_2018_02_22"
