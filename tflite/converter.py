@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tflite import calibration as calibration_images
-from tflite import flatbuffer, loading, targets
-from tflite.agreement import Agreement, compare
+from tflite import keras_models, targets
+from tflite.files import flatbuffer, writing
+from tflite.files.metadata import Metadata, append_labels, attach, check_labels, image_input
+from tflite.files.signature import set_signature
 from tflite.images import ImageInput
-from tflite.lowering import INPUT_NAME, Form, lower
-from tflite.metadata import Metadata, append_labels, attach, check_labels, image_input
-from tflite.report import ConversionReport, report_on
+from tflite.measuring.agreement import Agreement, compare
+from tflite.measuring.reports import ConversionReport, report_on
+from tflite.quantizing import calibration as calibration_images
+from tflite.quantizing.engine import INPUT_NAME, Form, lower
 
 if TYPE_CHECKING:
     import keras
@@ -121,9 +123,9 @@ def convert(
     device, form = _check_options(precision, target, input_type, output_type, batch_size)
     texts = _check_texts(metadata)
     if out is not None:
-        out = flatbuffer.check_writable(out)
-    model = loading.load(model_or_path)
-    shape = loading.check(model)
+        out = writing.check_writable(out)
+    model = keras_models.load(model_or_path)
+    shape = keras_models.check(model)
     labels = check_labels(labels, model.outputs[0].shape[-1])
     images = None
     if calibration is not None or precision in _CALIBRATED:
@@ -241,7 +243,7 @@ def _check_images(images: np.ndarray | None, image: ImageInput | None, precision
 
 
 def _deployed(model: "keras.Model", device: targets.Target, form: Form) -> "keras.Model":
-    from tflite.deployment import simplify_for_deployment
+    from tflite.rewriting import simplify_for_deployment
 
     return simplify_for_deployment(model, device.name, form.precision, batch_size=form.batch_size)
 
@@ -250,7 +252,7 @@ def _finish(data: bytes, metadata: Metadata) -> bytes:
     """The file with its signature, its metadata and its labels."""
     flat = flatbuffer.unpack(data)
     output = "probabilities" if flatbuffer.ends_in_probabilities(flat) else "logits"
-    flatbuffer.set_signature(flat, [INPUT_NAME], [output])
+    set_signature(flat, [INPUT_NAME], [output])
     flat.description = "Converted from Keras."
     attach(flat, metadata)
     return append_labels(flatbuffer.pack(flat), metadata.labels)
@@ -305,8 +307,8 @@ def _check_agreement(agreement: Agreement, precision: str, device: targets.Targe
 
 
 def _write(data: bytes, report: ConversionReport, out: Path) -> Path:
-    with flatbuffer.atomic_writer(out) as file:
+    with writing.atomic_writer(out) as file:
         file.write(data)
-    with flatbuffer.atomic_writer(out.with_suffix(".report.json")) as file:
+    with writing.atomic_writer(out.with_suffix(".report.json")) as file:
         file.write(report.to_json().encode())
     return out

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tflite import flatbuffer
+from tflite.files import flatbuffer
+from tflite.files.metadata import read_metadata
 from tflite.images import prepare
-from tflite.metadata import read_metadata
-from tflite.runtime import Session
+from tflite.measuring.runtime import Session
 
 # Images that a file with an open batch is given at once.
 _OPEN_BATCH = 16

@@ -50,8 +50,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
 
 
 def _draw(path: str, picture: str, console: Console) -> dict[str, Any]:
-    from tflite.costs import measure_costs, plot_costs
-    from tflite.flatbuffer import check_writable
+    from tflite.files.writing import check_writable
+    from tflite.measuring.costs import measure_costs, plot_costs
 
     check_writable(picture)  # Before half a minute of timing, not after it.
     costs = measure_costs(path)

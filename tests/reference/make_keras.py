@@ -1,6 +1,6 @@
 """Make the golden files whose references are `keras.applications`.
 
-    cd tests && TF_CPP_MIN_LOG_LEVEL=3 python -m reference.make_keras [NAME ...]
+    TF_CPP_MIN_LOG_LEVEL=3 python -m tests.reference.make_keras [NAME ...]
 
 Needs keras and tensorflow. Without names all files are made.
 """

@@ -1,8 +1,8 @@
 """Make photos.npz: what torchvision's MobileNetV2 with its real weights sees in real photographs.
 
-    cd tests && python -m reference.make_photos WEIGHTS.pth CROPS.npz
+    python -m tests.reference.make_photos WEIGHTS.pth CROPS.npz
 
-WEIGHTS.pth is mobilenet_v2-b0353104.pth; `python -m reference.photos` writes CROPS.npz. Needs
+WEIGHTS.pth is mobilenet_v2-b0353104.pth; `python -m tests.reference.photos` writes CROPS.npz. Needs
 torch and torchvision.
 """
 

@@ -1,6 +1,6 @@
 """Make the golden files whose references run in PyTorch.
 
-    cd tests && python -m reference.make_torch [NAME ...]
+    python -m tests.reference.make_torch [NAME ...]
 
 Needs torch and torchvision. Without names all files are made.
 """

@@ -1,6 +1,6 @@
 """Real photographs that ship inside packages, as the tensors torchvision would make of them.
 
-    cd tests && python -m reference.photos CROPS.npz
+    python -m tests.reference.photos CROPS.npz
 
 writes the uint8 crops for `make_photos.py`, which runs where torch is. Needs numpy and Pillow, and
 the files of scikit-image, scikit-learn and matplotlib (none of them is imported).

@@ -14,11 +14,11 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from lively import lively
 
 import slimnets
 import tflite
-from tflite import flatbuffer
+from tests.helpers.lively import lively
+from tflite.files import writing
 
 SIZE = 32
 PREPROCESSING = types.SimpleNamespace(
@@ -425,7 +425,7 @@ def test_a_failed_rename_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
         raise PermissionError("no")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(PermissionError), flatbuffer.atomic_writer(out) as file:
+    with pytest.raises(PermissionError), writing.atomic_writer(out) as file:
         file.write(b"the new file")
     assert [p.name for p in tmp_path.iterdir()] == ["net.tflite"]
     assert out.read_bytes() == b"the old file"
@@ -558,12 +558,12 @@ def test_calibration_images_that_do_not_fit_are_refused(model, images, change, m
 
 _WRITER = """
     import os, resource, signal, sys
-    from tflite import flatbuffer
+    from tflite.files import flatbuffer, writing
     kind, path = sys.argv[1:]
     if kind == "full":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
-    with flatbuffer.atomic_writer(path) as file:
+    with writing.atomic_writer(path) as file:
         for _ in range(8):
             file.write(b"n" * (1 << 15))
             file.flush()

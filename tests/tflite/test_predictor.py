@@ -8,14 +8,14 @@ import types
 import keras
 import numpy as np
 import pytest
-from lively import lively
 from PIL import Image
 from skimage import data
 
 import slimnets
 import tflite
+from tests.helpers.lively import lively
+from tflite.files.metadata import image_input
 from tflite.images import prepare
-from tflite.metadata import image_input
 
 HEIGHT, WIDTH = 24, 32
 LABELS = ("ant", "bee", "cat", "dog", "elk")

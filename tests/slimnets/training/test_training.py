@@ -1,0 +1,226 @@
+"""Training: configs that are checked, runs that repeat, models that are kept."""
+
+import json
+import runpy
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from slimnets import data
+from slimnets.data import pipeline
+from slimnets.preprocessing import Preprocessing
+from slimnets.training import default_config
+from slimnets.training.callbacks import SaveBest, StopOnNaN
+from slimnets.training.config import check_config
+from slimnets.training.loop import train
+from slimnets.training.recipe import build_model, build_optimizer
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+SMALL = Preprocessing(size=(16, 16), crop_fraction=1.0)
+
+
+def tiny_config(**changes):
+    config = default_config()
+    config.epochs = 2
+    config.batch_size = 128
+    config.model.name = "mobilenet_v1_025"
+    config.model.input_size = (32, 32)
+    config.model.kwargs.arg_scope = {"batch_norm": {"momentum": 0.8}}
+    config.data.shift = 1
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": 3}, r"config\.epoch;.*Did you mean epochs"),
+        ({"learning_rate": {"peek": 3}}, r"config\.learning_rate\.peek.*learning_rate\.peak"),
+        ({"epochs": 0}, r"config\.epochs must be a whole number, 1 or more, got 0"),
+        ({"learning_rate": {"peak": "fast"}}, "number above 0, got 'fast'"),
+        ({"optimizer": {"name": "adagrad"}}, "sgd, rmsprop, adam"),
+        ({"precision": "half"}, "mixed_bfloat16"),
+        ({"model": {"input_size": 32}}, r"\(height, width\)"),
+        (
+            {"learning_rate": {"schedule": "linear", "warmup_epochs": 1.0}},
+            "goes with schedule 'cosine'",
+        ),
+    ],
+)
+def test_a_wrong_config_says_what_is_wrong(change, message):
+    with pytest.raises(ValueError, match=message):
+        check_config(ConfigDict(change))
+
+
+def test_a_config_may_name_only_what_it_changes():
+    config = check_config({"epochs": 3, "model": {"kwargs": {"depth_multiplier": 0.5}}})
+    assert config.epochs == 3
+    assert config.model.kwargs.depth_multiplier == 0.5
+    assert config.optimizer.name == "adam"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"model.name": "mobilenet_v1_25"}, ValueError, "Did you mean 'mobilenet_v1_025'"),
+        ({"model.kwargs": {"deph_multiplier": 1}}, TypeError, "deph_multiplier"),
+    ],
+)
+def test_an_unknown_network_or_argument_is_refused(change, error, message):
+    with pytest.raises(error, match=message):
+        build_model(check_config(tiny_config(**change)), 10)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_its_network_builds(path):
+    config = check_config(runpy.run_path(str(path))["get_config"]())
+    model = build_model(config, num_classes=7)
+    assert model.output_shape == (None, 7)
+    assert model.input_shape == (None, *config.model.input_size, 3)
+    build_optimizer(config, steps_per_epoch=10)
+
+
+@pytest.mark.parametrize(
+    ("rate", "step", "expected"),
+    [
+        ({"schedule": "constant"}, 70, 0.5),
+        ({"schedule": "linear"}, 50, 0.25),
+        ({"schedule": "cosine"}, 50, 0.25),
+        ({"schedule": "cosine", "warmup_epochs": 2.0}, 10, 0.25),
+        ({"schedule": "cosine", "warmup_epochs": 2.0}, 60, 0.25),
+        ({"schedule": "exponential", "decay_rate": 0.5, "decay_epochs": 2.0}, 59, 0.125),
+    ],
+)
+def test_schedules_are_where_they_should_be(rate, step, expected):
+    config = check_config({"epochs": 10, "learning_rate": {"peak": 0.5, **rate}})
+    optimizer = build_optimizer(config, steps_per_epoch=10)
+    optimizer.iterations.assign(step)
+    np.testing.assert_allclose(float(optimizer.learning_rate), expected, rtol=1e-5)
+
+
+def test_wrong_optimizer_arguments_are_named():
+    config = check_config({"optimizer": {"name": "sgd", "kwargs": {"beta_1": 0.5}}})
+    with pytest.raises(ValueError, match="kwargs do not fit sgd"):
+        build_optimizer(config, 1)
+
+
+def test_batches_repeat_with_the_seed_and_differ_between_epochs():
+    split = data.load("builtin:digits").splits["val"]
+
+    def epochs(seed):
+        batches = pipeline.training_dataset(
+            split, SMALL, num_classes=10, batch_size=200, seed=seed, flip=True, shift=2
+        )
+        return [next(iter(batches))[0].numpy() for _ in range(1)] + [
+            images.numpy() for images, _ in batches
+        ]
+
+    first, second = epochs(0)
+    again, _ = epochs(0)
+    other, _ = epochs(1)
+    assert (first == again).all()
+    assert (first != second).any()
+    assert (first != other).any()
+
+
+def test_shifted_images_are_the_images_moved_over_black():
+    split = data.load("builtin:digits").splits["val"].select(np.arange(8))
+    plain = {image.tobytes(): image for image, _ in split.batches(SMALL, 1)}
+    batches = pipeline.training_dataset(split, SMALL, num_classes=10, batch_size=8, seed=0, shift=2)
+    images, _ = next(iter(batches))
+    moved = np.rint((images.numpy() + 1) * 127.5).astype(np.uint8)
+    windows = {
+        np.pad(image[0], ((2, 2), (2, 2), (0, 0)))[y : y + 16, x : x + 16].tobytes()
+        for image in plain.values()
+        for y in range(5)
+        for x in range(5)
+    }
+    assert all(image.tobytes() in windows for image in moved)
+
+
+def test_images_that_do_not_fit_in_memory_are_read_one_by_one(monkeypatch):
+    from slimnets.data import sources
+
+    split = data.load("builtin:digits").splits["val"]
+    whole = next(iter(pipeline.evaluation_dataset(split, SMALL, num_classes=10, batch_size=9)))
+    monkeypatch.setattr(sources, "_MEMORY_LIMIT_BYTES", 0)
+    piecewise = next(iter(pipeline.evaluation_dataset(split, SMALL, num_classes=10, batch_size=9)))
+    assert (whole[0].numpy() == piecewise[0].numpy()).all()
+    assert (whole[1].numpy() == piecewise[1].numpy()).all()
+
+
+def test_a_workdir_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write to --workdir"):
+        train(tiny_config(**{"data.source": "folder:nowhere"}), tmp_path / "file" / "run")
+
+
+def test_a_loss_that_is_not_a_number_names_the_step():
+    watch = StopOnNaN(SaveBest("best.keras"))
+    watch.on_epoch_begin(2)
+    watch.on_train_batch_end(6, {"loss": 1.0})
+    with pytest.raises(ValueError, match=r"nan in epoch 3, step 8.*none yet"):
+        watch.on_train_batch_end(7, {"loss": float("nan")})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two trainings by the same config."""
+    folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
+    return folders, [train(tiny_config(), folder) for folder in folders]
+
+
+@pytest.mark.slow
+def test_the_same_seed_trains_the_same_model(runs):
+    folders, results = runs
+    assert results[0]["history"] == results[1]["history"]
+    models = [keras.models.load_model(folder / "best.keras") for folder in folders]
+    for first, second in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.slow
+def test_a_training_leaves_the_best_model_and_its_records(runs):
+    (folder, _), (result, _) = runs
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "best.keras",
+        "config.json",
+        "curves.png",
+        "history.csv",
+        "labels.txt",
+    ]
+    assert (folder / "labels.txt").read_text().split() == list("0123456789")
+    assert json.loads((folder / "config.json").read_text())["epochs"] == 2
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
+    best = max(result["history"]["val_accuracy"])
+    assert result["val_accuracy"] == best
+    # The saved model is that epoch's: Keras measures the same accuracy on its own.
+    model = keras.models.load_model(folder / "best.keras")
+    assert not model.compiled
+    split = data.load("builtin:digits").splits["val"]
+    images = pipeline.evaluation_dataset(
+        split, Preprocessing(size=(32, 32), crop_fraction=1.0), num_classes=10, batch_size=200
+    )
+    model.compile(metrics=["accuracy"], loss="categorical_crossentropy")
+    assert model.evaluate(images, verbose=0)[1] == pytest.approx(best)
+
+
+@pytest.mark.slow
+def test_a_mixed_precision_training_saves_a_float32_model(tmp_path):
+    config = tiny_config(precision="mixed_bfloat16", epochs=1)
+    result = train(config, tmp_path)
+    model = keras.models.load_model(tmp_path / "best.keras")
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    assert np.isfinite(result["val_loss"])
+
+
+@pytest.mark.slow
+def test_a_diverging_training_stops(tmp_path):
+    config = tiny_config(**{"optimizer.name": "sgd", "learning_rate.peak": 1e30})
+    with pytest.raises(ValueError, match="last good checkpoint"):
+        train(config, tmp_path)

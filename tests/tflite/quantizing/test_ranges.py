@@ -1,0 +1,51 @@
+"""No summand is too small for XNNPACK to add."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tflite.measuring.inspector import inspect
+from tflite.quantizing.ranges import widen_for_additions
+from tflite.rewriting import simplify_for_deployment
+
+
+def calibrated(weight: float) -> bytes:
+    """An h-swish network as calibration leaves it; `weight` decides how large activations are."""
+    import tensorflow as tf
+
+    images = keras.Input((8, 8, 4))
+    x = images
+    for _ in range(2):
+        x = layers.Conv2D(4, 1, kernel_initializer=keras.initializers.Constant(weight))(x)
+        x = layers.Activation("hard_silu")(x)
+    model = simplify_for_deployment(keras.Model(images, layers.Conv2D(4, 1)(x)), "android")
+    rng = np.random.default_rng(0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [rng.uniform(-1, 1, (1, 8, 8, 4)).astype(np.float32)] for _ in range(4)
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter._experimental_calibrate_only = True
+    return bytes(converter.convert())
+
+
+def outside(file: bytes) -> set[str]:
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    report = inspect(bytes(mlir_quantize(file)))
+    return {report.operations[index].name for index in report.runtime.outside}
+
+
+@pytest.mark.slow
+def test_tiny_activations_stay_in_one_partition():
+    file = calibrated(weight=1e-4)
+    assert "ADD" in outside(file), "the case that this is about"
+    assert "ADD" not in outside(widen_for_additions(file))
+
+
+@pytest.mark.slow
+def test_ordinary_ranges_are_left_as_calibrated():
+    file = calibrated(weight=0.5)
+    assert widen_for_additions(file) is file

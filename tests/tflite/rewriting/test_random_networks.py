@@ -1,0 +1,208 @@
+"""Two hundred random networks keep their function, whatever the target."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from tests.helpers.small_networks import (
+    FORMS,
+    assert_same_function,
+    enliven,
+    keras_swish,
+    shuffle,
+    squeeze_excite,
+)
+from tflite.rewriting import simplify_for_deployment
+
+
+class RandomNetwork:
+    """Draws a small functional model out of the layers that the rewrites know, and some others."""
+
+    def __init__(self, seed: int):
+        self.rng = np.random.default_rng(seed)
+        keras.utils.set_random_seed(seed)  # the layers' own initializers
+
+    def pick(self, *options):
+        return options[self.rng.integers(len(options))]
+
+    def chance(self, probability: float) -> bool:
+        return self.rng.random() < probability
+
+    def build(self) -> keras.Model:
+        size = self.pick(8, 9, 12, 16)
+        x = images = keras.Input((size, size, 3))
+        if self.chance(0.4):
+            x = self.pick(
+                layers.Rescaling(1 / 2.5),
+                layers.Rescaling(0.5, -1.0),
+                layers.Normalization(mean=(0.1, 0.2, 0.3), variance=(0.5, 1.0, 1.5)),
+                layers.RandomFlip(),
+            )(x)
+        for _ in range(self.rng.integers(3, 9)):
+            x = self.pick(
+                self.convolution,
+                self.convolution,
+                self.block,
+                self.activation,
+                self.pooling,
+                self.residual,
+                self.joint,
+                self.gated,
+                self.other,
+                self.shared,
+                self.shuffled,
+                self.tangled,
+            )(x)
+        x = layers.Conv2D(6, 1)(x) if self.chance(0.5) else x
+        x = self.pick(self.pooled_head, self.flat_head, self.activation, lambda x: x)(x)
+        model = keras.Model(images, x)
+        return enliven(model, seed=int(self.rng.integers(1000)))
+
+    def activation(self, x):
+        return self.pick(
+            layers.ReLU(),
+            layers.ReLU(6.0),
+            layers.ReLU(max_value=2.0),
+            layers.LeakyReLU(0.1),
+            layers.Activation("hard_silu"),
+            layers.Activation("hard_silu"),
+            layers.Activation("hard_sigmoid"),
+            layers.Activation("tanh"),
+            keras_swish,
+            ops.hard_silu,
+            lambda x: x * ops.clip(x + 3.0, 0, 6) / 6.0,
+            lambda x: x * ops.hard_sigmoid(x),
+        )(x)
+
+    def convolution(self, x):
+        activation = self.pick(None, None, "relu", "relu6", "hard_silu", "hard_sigmoid", "silu")
+        small = x.shape[1] < 4
+        options = {
+            "padding": "same" if small else self.pick("same", "valid"),
+            "activation": activation,
+            "use_bias": self.chance(0.5),
+        }
+        strides = 1 if small else self.pick(1, 1, 2)
+        if strides == 2 and self.chance(0.5):
+            x = layers.ZeroPadding2D(self.pick(1, ((0, 1), (0, 1))))(x)
+            options["padding"] = "valid"
+        groups = 2 if x.shape[-1] % 2 == 0 and self.chance(0.3) else 1
+        x = self.pick(
+            layers.Conv2D(self.pick(4, 6, 8), 3, strides, groups=groups, **options),
+            layers.Conv2D(self.pick(4, 6, 8), 1, groups=groups, **options),
+            layers.DepthwiseConv2D(3, strides, depth_multiplier=self.pick(1, 2), **options),
+            layers.SeparableConv2D(self.pick(4, 6), 3, strides, **options),
+            layers.Dense(self.pick(4, 6), activation=activation),
+        )(x)
+        return self.normalized(x) if self.chance(0.6) else x
+
+    def normalized(self, x):
+        return layers.BatchNormalization(center=self.chance(0.8), scale=self.chance(0.8))(x)
+
+    def block(self, x):
+        x = self.normalized(layers.Conv2D(8, 1, use_bias=False)(x))
+        x = self.activation(x)
+        x = self.normalized(layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x))
+        x = self.activation(x)
+        if self.chance(0.5):
+            x = squeeze_excite(x, self.pick("hard_sigmoid", "sigmoid"))
+        return self.normalized(layers.Conv2D(self.pick(4, 6), 1, use_bias=False)(x))
+
+    def pooling(self, x):
+        if x.shape[1] < 4:
+            return x
+        padding = self.pick("same", "valid")
+        pool = self.pick(layers.AveragePooling2D, layers.MaxPooling2D)
+        return pool(self.pick(2, 3), self.pick(1, 2), padding=padding)(x)
+
+    def residual(self, x):
+        branch = self.activation(x) if self.chance(0.5) else x
+        branch = layers.Conv2D(x.shape[-1], 3, padding="same")(branch)
+        branch = self.normalized(branch) if self.chance(0.5) else branch
+        branch = self.activation(branch) if self.chance(0.3) else branch
+        pair = [x, branch] if self.chance(0.5) else [branch, x]
+        return self.pick(layers.Add, layers.Average, layers.Maximum, layers.Subtract)()(pair)
+
+    def joint(self, x):
+        branches = [self.activation(x)]
+        branches.append(layers.Conv2D(4, 3, padding="same")(x) if self.chance(0.7) else x)
+        x = layers.Concatenate()(branches)
+        return self.activation(x) if self.chance(0.6) else x
+
+    def gated(self, x):
+        return squeeze_excite(self.activation(x), self.pick("hard_sigmoid", "sigmoid"))
+
+    def shared(self, x):
+        layer = layers.Conv2D(x.shape[-1], 1, activation=self.pick(None, "relu", "hard_silu"))
+        return layer(self.activation(layer(x)))
+
+    def shuffled(self, x):
+        if x.shape[-1] % 2:
+            return layers.Conv2D(4, 1)(x)
+        x = layers.Conv2D(8, 1, groups=self.pick(1, 2))(x)
+        x = self.activation(self.normalized(x))
+        x = shuffle(x, self.pick(2, 4))
+        return layers.Conv2D(8, 1, groups=2)(layers.DepthwiseConv2D(3, padding="same")(x))
+
+    def tangled(self, x):
+        """Tensors of one shape that are read several times, with and without a factor."""
+        tensors = [layers.Conv2D(4, 1)(x) for _ in range(2)]
+        for _ in range(6):
+            one, other = (tensors[i] for i in self.rng.integers(len(tensors), size=2))
+            step = self.pick(
+                layers.Activation("hard_silu"),
+                layers.Activation("hard_silu"),
+                layers.Activation("hard_sigmoid"),
+                layers.Activation("sigmoid"),
+                layers.ReLU(),
+                layers.Conv2D(4, 1),
+                layers.Add(),
+                layers.Add(),
+                layers.Maximum(),
+                layers.Multiply(),
+            )
+            merges = isinstance(step, layers.Add | layers.Maximum | layers.Multiply)
+            tensors.append(step([one, other]) if merges else step(one))
+        return layers.Concatenate()(tensors[-3:])
+
+    def other(self, x):
+        return self.pick(
+            layers.Dropout(0.3),
+            layers.GaussianNoise(0.3),
+            layers.SpatialDropout2D(0.3),
+            layers.UpSampling2D(2) if x.shape[1] < 8 else layers.Permute((2, 1, 3)),
+            layers.LayerNormalization(),
+            layers.ZeroPadding2D(1),
+            layers.PReLU(shared_axes=[1, 2]),
+            lambda x: x * 0.3,
+            lambda x: -1.5 * x + 0.2,
+            lambda x: ops.sin(x),
+            lambda x: x[:, ::-1],
+            lambda x: ops.maximum(x, ops.flip(x, axis=1)),
+        )(x)
+
+    def pooled_head(self, x):
+        keepdims = self.chance(0.5)
+        x = layers.GlobalAveragePooling2D(keepdims=keepdims)(x)
+        if keepdims:
+            x = layers.Conv2D(8, 1, activation="hard_silu")(x)
+            x = layers.Activation("softmax")(x) if self.chance(0.3) else x
+            return layers.Flatten()(x)
+        return layers.Dense(5, activation=self.pick(None, "softmax"))(x)
+
+    def flat_head(self, x):
+        return layers.Dense(5, activation=self.pick(None, "softmax"))(layers.Flatten()(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 200, 25))
+def test_random_networks_are_the_same_function(first):
+    for seed in range(first, first + 25):
+        target, precision = FORMS[seed % len(FORMS)]
+        model = RandomNetwork(seed).build()
+        try:
+            assert_same_function(model, simplify_for_deployment(model, target, precision), seed)
+        except Exception as error:
+            error.add_note(f"seed {seed}, {target} {precision}")
+            raise

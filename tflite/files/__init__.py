@@ -1,0 +1,1 @@
+"""The .tflite file itself: flatbuffer, records, signature, metadata, safe writing."""

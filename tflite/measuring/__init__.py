@@ -1,0 +1,1 @@
+"""What a file costs and how well it agrees: runtime, agreement, inspector, costs, reports."""

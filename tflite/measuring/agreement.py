@@ -1,0 +1,220 @@
+"""How far a converted file is from the Keras model that it came from."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tflite.files import flatbuffer
+from tflite.files.metadata import read_metadata
+from tflite.images import ImageInput
+from tflite.measuring.runtime import Session
+
+if TYPE_CHECKING:
+    import keras
+
+# Pixels that Keras is given at once: its eager execution keeps every activation of a batch.
+_PIXELS_AT_ONCE = 200_000
+
+
+@dataclass(frozen=True)
+class LayerAgreement:
+    """One Keras layer against the file's tensor of that name, constant factors divided out.
+
+    Attributes:
+        name: of the Keras layer.
+        max_abs_error: largest difference of the layer's outputs.
+        sqnr_db: signal to quantization noise ratio, 10·log10(Σreference² / Σerror²).
+    """
+
+    name: str
+    max_abs_error: float
+    sqnr_db: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The file's outputs against Keras's, over the same images.
+
+    Attributes:
+        n: how many images.
+        max_abs_error, mean_abs_error: over all output values.
+        sqnr_db: 10·log10(Σreference² / Σerror²); infinite for equal outputs.
+        top1_agreement: share of images (of positions, for dense predictions) with the same
+            greatest class; for a single output, on the same side of its middle.
+        layers: the same per layer, in the file's order; empty unless asked for.
+    """
+
+    n: int
+    max_abs_error: float
+    mean_abs_error: float
+    sqnr_db: float
+    top1_agreement: float
+    layers: tuple[LayerAgreement, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [
+            f"top-1 agreement {self.top1_agreement:.4f} over {self.n} images, "
+            f"SQNR {self.sqnr_db:.1f} dB, max error {self.max_abs_error:.3g}, "
+            f"mean error {self.mean_abs_error:.3g}"
+        ]
+        width = max((len(layer.name) for layer in self.layers), default=0)
+        lines += [
+            f"  {layer.name:<{width}}  {layer.sqnr_db:6.1f} dB  max {layer.max_abs_error:.3g}"
+            for layer in self.layers
+        ]
+        return "\n".join(lines)
+
+
+def compare(
+    model: "keras.Model",
+    path: str | os.PathLike | bytes,
+    images: np.ndarray,
+    per_layer: bool = False,
+) -> Agreement:
+    """Runs the same images through Keras and through LiteRT.
+
+    Args:
+        model: the Keras model with one input and one output.
+        path: the .tflite file, or its bytes. A file that normalizes by itself is given the
+            pixels that belong to `images`.
+        images: float32 (N, height, width, channels) in the model's input space, i.e.
+            preprocessed.
+        per_layer: also compare every layer whose output survives as a tensor of the file.
+
+    Raises:
+        ValueError: no images, or images of another shape than the file takes.
+    """
+    data = flatbuffer.read_bytes(path)
+    image = read_metadata(data).image
+    session = Session(data, image and image.of_file)
+    images = np.asarray(images, np.float32)
+    if images.ndim != 4 or not len(images) or images.shape[1:] != session.input_shape:
+        raise ValueError(
+            f"images must have the shape (N, {', '.join(map(str, session.input_shape))}) with "
+            f"N >= 1, got {images.shape}."
+        )
+    expected = _keras_outputs(model, images)
+    found = session.run(_to_file(images, image))
+    if expected.shape != found.shape:
+        raise ValueError(
+            f"the model gives outputs of shape {expected.shape}, the file {found.shape}: they are "
+            "not the same network."
+        )
+    layers = _compare_layers(model, data, image, images) if per_layer else ()
+    middle = 0.5 if flatbuffer.ends_in_probabilities(flatbuffer.unpack(data)) else 0.0
+    error = np.abs(expected.astype(np.float64) - found)
+    return Agreement(
+        n=len(images),
+        max_abs_error=float(error.max()),
+        mean_abs_error=float(error.mean()),
+        sqnr_db=_sqnr_db(expected, found),
+        top1_agreement=float((_classes(expected, middle) == _classes(found, middle)).mean()),
+        layers=layers,
+    )
+
+
+def _to_file(images: np.ndarray, image: ImageInput | None) -> np.ndarray:
+    return images if image is None else image.to_file(images)
+
+
+def _keras_outputs(model: "keras.Model", images: np.ndarray) -> np.ndarray:
+    import keras
+
+    # A model made with a list of inputs warns about a bare array; this one takes it.
+    network = keras.Model(model.inputs[0], model.outputs[0])
+    batches = [
+        keras.ops.convert_to_numpy(network(batch, training=False)) for batch in _batches(images)
+    ]
+    return np.concatenate(batches).astype(np.float32)
+
+
+def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    size = max(1, _PIXELS_AT_ONCE // (images.shape[1] * images.shape[2]))
+    return (images[start : start + size] for start in range(0, len(images), size))
+
+
+def _classes(outputs: np.ndarray, middle: float) -> np.ndarray:
+    return outputs > middle if outputs.shape[-1] == 1 else outputs.argmax(axis=-1)
+
+
+def _sqnr_db(expected: np.ndarray, found: np.ndarray) -> float:
+    expected = expected.astype(np.float64)
+    noise = np.square(expected - found).sum()
+    signal = np.square(expected).sum()
+    if noise == 0:
+        return float("inf")
+    return float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf")
+
+
+def _compare_layers(
+    model: "keras.Model", data: bytes, image: ImageInput | None, images: np.ndarray
+) -> tuple[LayerAgreement, ...]:
+    """Every layer whose name a tensor of the file still carries, and whose shape it has."""
+    import keras
+
+    pairs = _layer_tensors(model, data)
+    if not pairs:
+        return ()
+    probe = keras.Model(model.inputs[0], [layer.output for layer, _ in pairs])
+    session = Session(data, image and image.of_file, keep_all_tensors=True)
+    found: list[list[np.ndarray]] = [[] for _ in pairs]
+    for _, count in session.steps(_to_file(images, image)):
+        for values, (_, index) in zip(found, pairs, strict=True):
+            values.append(session.tensor(index)[:count])
+    expected: list[list[np.ndarray]] = [[] for _ in pairs]
+    for batch in _batches(images):
+        outputs = keras.tree.flatten(probe(batch, training=False))
+        for values, output in zip(expected, outputs, strict=True):
+            values.append(keras.ops.convert_to_numpy(output))
+    return tuple(
+        _compare_layer(layer.name, np.concatenate(reference), np.concatenate(values))
+        for (layer, _), reference, values in zip(pairs, expected, found, strict=True)
+    )
+
+
+def _compare_layer(name: str, expected: np.ndarray, found: np.ndarray) -> LayerAgreement:
+    found = found * _carried_factor(expected, found)
+    error = np.abs(expected.astype(np.float64) - found)
+    return LayerAgreement(name, float(error.max()), _sqnr_db(expected, found))
+
+
+def _carried_factor(expected: np.ndarray, found: np.ndarray) -> float:
+    """What the deployment rewrite left for a later layer to multiply (h-swish's 1/6), or 1."""
+    energy = np.square(found, dtype=np.float64).sum()
+    factor = float((expected * found.astype(np.float64)).sum() / energy) if energy else 1.0
+    return 1.0 if 0.8 < factor < 1.25 else factor
+
+
+def _layer_tensors(model: "keras.Model", data: bytes) -> list[tuple["keras.Layer", int]]:
+    """Pairs of a layer and the file's tensor that holds its output, in the file's order.
+
+    TensorFlow names a tensor layer_1/Op, with a number behind the layer's own name, and a fused
+    one by all its parts with ";" between, the last one in the graph first.
+    """
+    graph = flatbuffer.unpack(data).subgraphs[0]
+    layers = {layer.name: layer for layer in model.layers}
+    pairs: dict[str, tuple[keras.Layer, int]] = {}
+    for operator in graph.operators:
+        for index in operator.outputs:
+            tensor = graph.tensors[index]
+            layer = _layer_of_name(flatbuffer.text(tensor.name).split(";")[0], layers)
+            if index == graph.outputs[0]:
+                layer = next((la for la in model.layers if la.output is model.outputs[0]), None)
+            if layer is None or isinstance(layer.output, (list, tuple)):
+                continue
+            if tuple(layer.output.shape[1:]) == tuple(int(n) for n in tensor.shape[1:]):
+                # A layer of several operators ends in its last one.
+                pairs.pop(layer.name, None)
+                pairs[layer.name] = (layer, int(index))
+    return list(pairs.values())
+
+
+def _layer_of_name(name: str, layers: dict[str, "keras.Layer"]) -> "keras.Layer | None":
+    for part in name.split("/"):
+        for candidate in (part.rpartition("_")[0], part):
+            if candidate in layers:
+                return layers[candidate]
+    return None

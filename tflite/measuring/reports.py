@@ -1,0 +1,150 @@
+"""What came out of a conversion, for people and for programs."""
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from tflite.edgetpu.verdict import EdgeTpuReport, check_edgetpu
+from tflite.measuring.agreement import Agreement
+from tflite.measuring.inspector import human_bytes, inspect
+from tflite.targets import Target
+
+# A median of so many runs, or of as many as fit in the time.
+_TIMED_RUNS = 15
+_TIMED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What was made and how well it agrees with the Keras model.
+
+    Attributes:
+        precision, target: as asked for.
+        size: bytes of the file.
+        weight_bytes: of it, constants.
+        macs: multiply-accumulates an invocation.
+        operators: how many of each operator, commonest first.
+        partitions: pieces that the XNNPACK delegate takes; 1 is best. None if LiteRT cannot run
+            the file here.
+        outside: how many of each operator stay outside the delegate.
+        arena_bytes: memory for activations, as LiteRT's own kernels plan it.
+        milliseconds: an invocation here, on one thread: a median.
+        agreement: with the Keras model.
+        agreement_images: what the agreement was measured on.
+        edgetpu: the Edge TPU compiler's expected verdict, where the target is one.
+        warnings: doubts about the calibration images or about the result.
+    """
+
+    precision: str
+    target: str
+    size: int
+    weight_bytes: int
+    macs: int
+    operators: dict[str, int]
+    partitions: int | None
+    outside: dict[str, int]
+    arena_bytes: int | None
+    milliseconds: float
+    agreement: Agreement
+    agreement_images: str
+    edgetpu: EdgeTpuReport | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict:
+        """Everything as plain dictionaries, lists, texts and numbers; None for infinity."""
+        verdict = None if self.edgetpu is None else self.edgetpu.as_dict()
+        return _finite({**asdict(self), "edgetpu": verdict})
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.precision} for {self.target}: {human_bytes(self.size)}, "
+            f"{self.macs / 1e6:,.1f} M MACs, {self.milliseconds:.2f} ms here on one thread",
+            f"operators: {_counts(self.operators)}",
+            self._delegate(),
+            f"agreement with Keras on {self.agreement_images}: {self.agreement}",
+        ]
+        if self.edgetpu is not None:
+            lines.append(str(self.edgetpu))
+        return "\n".join([*lines, *(f"warning: {line}" for line in self.warnings)])
+
+    def _delegate(self) -> str:
+        if self.partitions is None or self.arena_bytes is None:
+            return "XNNPACK: not known"
+        plural = "" if self.partitions == 1 else "s"
+        return (
+            f"XNNPACK: {self.partitions} partition{plural}, outside: "
+            f"{_counts(self.outside) or 'nothing'}; arena {human_bytes(self.arena_bytes)}"
+        )
+
+
+def report_on(
+    data: bytes,
+    precision: str,
+    target: Target,
+    agreement: Agreement,
+    agreement_images: str,
+    warnings: Sequence[str],
+) -> ConversionReport:
+    """The report on a finished file; runs it a few times to take the time."""
+    found = inspect(data)
+    outside: dict[str, int] = {}
+    for index in found.runtime.outside if found.runtime else ():
+        name = found.operations[index].name
+        outside[name] = outside.get(name, 0) + 1
+    return ConversionReport(
+        precision=precision,
+        target=target.name,
+        size=found.size_bytes,
+        weight_bytes=found.weight_bytes,
+        macs=found.macs,
+        operators=found.histogram,
+        partitions=len(found.runtime.partitions) if found.runtime else None,
+        outside=outside,
+        arena_bytes=found.runtime.arena_bytes if found.runtime else None,
+        milliseconds=_milliseconds(data),
+        agreement=agreement,
+        agreement_images=agreement_images,
+        edgetpu=check_edgetpu(data) if target.runs_on_edgetpu else None,
+        warnings=tuple(warnings),
+    )
+
+
+def _milliseconds(data: bytes) -> float:
+    """The median time of an invocation on one thread, with an input of zeros."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    interpreter.allocate_tensors()
+    for details in interpreter.get_input_details():
+        interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
+    interpreter.invoke()
+    times: list[float] = []
+    while len(times) < _TIMED_RUNS and sum(times) < _TIMED_SECONDS:
+        start = time.perf_counter()
+        interpreter.invoke()
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+def _counts(histogram: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in histogram.items())
+
+
+def _finite(value):
+    """`value` with None for numbers that JSON does not have (the SQNR of equal outputs)."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,102 @@
+"""LiteRT's interpreter with real numbers at both ends: the one place that runs a file here."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from tflite.files import flatbuffer
+from tflite.images import ImageInput
+
+
+class Session:
+    """A .tflite file ready to run on any number of images.
+
+    Attributes:
+        input_shape: (height, width, channels).
+        batch: images an invocation takes; None where the file leaves it open.
+        input_type, output_type: NumPy types of the file's ends.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike | bytes,
+        image: ImageInput | None = None,
+        num_threads: int | None = None,
+        keep_all_tensors: bool = False,
+    ) -> None:
+        """Loads the file.
+
+        Args:
+            source: path or bytes.
+            image: what the file's metadata says of its input. It tells the exact zero point of
+                a file that takes pixels: 127.5 where the file had to round to 127 or 128.
+            num_threads: None is LiteRT's default.
+            keep_all_tensors: `tensor` can then read inner tensors; runs without a delegate.
+        """
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._interpreter = Interpreter(
+            model_content=flatbuffer.read_bytes(source),
+            num_threads=num_threads,
+            experimental_preserve_all_tensors=keep_all_tensors,
+            **({"experimental_op_resolver_type": resolver} if keep_all_tensors else {}),
+        )
+        (self._input,) = self._interpreter.get_input_details()
+        self._output = self._interpreter.get_output_details()[0]
+        signature = self._input["shape_signature"]
+        self.batch = None if signature[0] == -1 else int(self._input["shape"][0])
+        self.input_shape = tuple(int(n) for n in self._input["shape"][1:])
+        self.input_type = np.dtype(self._input["dtype"])
+        self.output_type = np.dtype(self._output["dtype"])
+        self._image = image
+        if self.batch is not None:
+            self._interpreter.allocate_tensors()
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Outputs, float32 (N, ...), for images, float32 (N, *input_shape) in the input space."""
+        return np.concatenate([output for output, _ in self.steps(images)])
+
+    def steps(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Runs batch by batch; gives the outputs and how many images they belong to."""
+        size = self.batch or len(images)
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            count = len(batch)
+            if self.batch is None:
+                self._interpreter.resize_tensor_input(
+                    self._input["index"], (count, *self.input_shape)
+                )
+                self._interpreter.allocate_tensors()
+            elif count < size:
+                batch = np.concatenate([batch, np.repeat(batch[-1:], size - count, axis=0)])
+            self._interpreter.set_tensor(self._input["index"], self.quantize(batch))
+            self._interpreter.invoke()
+            output = self._interpreter.get_tensor(self._output["index"])
+            yield dequantize(output, self._output)[:count], count
+
+    def quantize(self, images: np.ndarray) -> np.ndarray:
+        """Real numbers as the file's input type, rounded to the nearest step."""
+        if self.input_type == np.float32:
+            return np.ascontiguousarray(images, np.float32)
+        scale, offset = self._input["quantization"]
+        limits = np.iinfo(self.input_type)
+        takes_pixels = self._image is not None and abs(scale * self._image.std[0] - 1) < 1e-4
+        if takes_pixels and limits.bits == 8:
+            offset = limits.min + self._image.mean[0]
+        steps = np.rint(images.astype(np.float64) / scale + offset)
+        return np.clip(steps, limits.min, limits.max).astype(self.input_type)
+
+    def tensor(self, index: int) -> np.ndarray:
+        """An inner tensor of the last run, as real numbers; needs `keep_all_tensors`."""
+        details = next(d for d in self._interpreter.get_tensor_details() if d["index"] == index)
+        return dequantize(self._interpreter.get_tensor(index), details)
+
+
+def dequantize(values: np.ndarray, details: dict) -> np.ndarray:
+    """float32 of an interpreter's tensor, by its scale and zero point where it has any."""
+    scale, zero_point = details["quantization"]
+    if np.issubdtype(values.dtype, np.floating) or scale == 0:
+        return values.astype(np.float32)
+    return (values.astype(np.float32) - zero_point) * np.float32(scale)
