@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from slimnets import charts
-from slimnets.atomic import write_bytes
 from slimnets.evaluation import Evaluation
+from tflite.files.writing import write_bytes
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
-from slimnets.atomic import replacing, write_bytes
 from slimnets.cli import UsageError, running
+from tflite.files.writing import check_writable, replacing, write_bytes
 
 _SUFFIXES = (".keras", ".weights.h5")
 
@@ -67,6 +67,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         raise UsageError(f"OUT must end in {' or '.join(_SUFFIXES)}, got {out!r}")
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"the folder of {out} does not exist")
+    check_writable(out)
     from slimnets.catalog import create_model, model_info
 
     info = model_info(name)

@@ -12,7 +12,7 @@ from absl import logging
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slimnets.atomic import replacing
+from tflite.files.writing import replacing
 
 
 def save_atomically(model: keras.Model, path: Path) -> None:

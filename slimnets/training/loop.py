@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +12,12 @@ import keras
 from absl import logging
 
 from slimnets import charts, data
-from slimnets.atomic import write_bytes
 from slimnets.data import pipeline
 from slimnets.preprocessing import for_size, preprocessing
 from slimnets.training import recipe
 from slimnets.training.callbacks import SaveBest, ShowProgress, StopOnNaN
 from slimnets.training.config import check_config
+from tflite.files.writing import check_writable, write_bytes
 
 BEST = "best.keras"
 LABELS = "labels.txt"
@@ -118,6 +117,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
 def _check_writable(workdir: Path) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=workdir).close()
+        check_writable(workdir / BEST)
     except OSError as error:
-        raise OSError(f"cannot write to --workdir {workdir}: {error.strerror}.") from error
+        reason = (error.strerror or str(error)).rstrip(".")
+        raise OSError(f"cannot write to --workdir {workdir}: {reason}.") from error

@@ -23,6 +23,8 @@ from pathlib import Path, PurePosixPath
 
 from absl import logging
 
+from tflite.files.writing import put_in_place
+
 _TIMEOUT_SECONDS = 30
 _ATTEMPTS = 3
 _CHUNK_BYTES = 1 << 16
@@ -138,7 +140,7 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
             continue
         found = _sha256(part)
         if sha256 is None or found.startswith(sha256):
-            os.replace(part, path)
+            put_in_place(part, path)
             return
         part.unlink()
         if not resumed:

@@ -3,12 +3,7 @@
 import json
 import logging
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 import types
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,7 +13,6 @@ from ai_edge_litert.interpreter import Interpreter
 import slimnets
 import tflite
 from tests.helpers.lively import lively
-from tflite.files import writing
 
 SIZE = 32
 PREPROCESSING = types.SimpleNamespace(
@@ -417,20 +411,6 @@ def test_nothing_is_converted_for_a_read_only_folder(model):
         tflite.convert(model, "/proc/x.tflite", precision="float32")
 
 
-def test_a_failed_rename_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    out = tmp_path / "net.tflite"
-    out.write_bytes(b"the old file")
-
-    def refuse(*_):
-        raise PermissionError("no")
-
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(PermissionError), writing.atomic_writer(out) as file:
-        file.write(b"the new file")
-    assert [p.name for p in tmp_path.iterdir()] == ["net.tflite"]
-    assert out.read_bytes() == b"the old file"
-
-
 # --- What is refused ---------------------------------------------------------------------------
 
 
@@ -552,40 +532,3 @@ def test_code_inside_a_model_file_is_not_run(tmp_path):
 def test_calibration_images_that_do_not_fit_are_refused(model, images, change, message):
     with pytest.raises(ValueError, match=message):
         tflite.convert(model, calibration=change(images), preprocessing=PREPROCESSING)
-
-
-# --- Faults ------------------------------------------------------------------------------------
-
-_WRITER = """
-    import os, resource, signal, sys
-    from tflite.files import flatbuffer, writing
-    kind, path = sys.argv[1:]
-    if kind == "full":
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
-    with writing.atomic_writer(path) as file:
-        for _ in range(8):
-            file.write(b"n" * (1 << 15))
-            file.flush()
-        if kind == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.parametrize("before", [None, b"the old file"])
-@pytest.mark.parametrize("kind", ["kill", "full"])
-def test_a_crash_or_a_full_disk_leaves_the_old_file_or_none(tmp_path, kind, before):
-    out = tmp_path / "net.tflite"
-    if before is not None:
-        out.write_bytes(before)
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(_WRITER), kind, str(out)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(tflite.__file__).parents[1])},
-    )
-    assert ended.returncode == (-signal.SIGKILL if kind == "kill" else 1)
-    assert (out.read_bytes() if out.exists() else None) == before
-    if kind == "full":
-        assert "File too large" in ended.stderr
-        assert [p.name for p in tmp_path.iterdir()] == ([out.name] if before else [])

@@ -13,7 +13,7 @@ from pathlib import Path
 from tflite.edgetpu.compiler_log import CompilerLog, parse_compiler_log
 from tflite.edgetpu.verdict import EdgeTpuReport, check_edgetpu
 from tflite.files.flatbuffer import FILE_IDENTIFIER
-from tflite.files.writing import check_writable
+from tflite.files.writing import check_writable, put_in_place
 
 COMPILER = "edgetpu_compiler"
 MIN_RUNTIMES = range(10, 15)
@@ -99,8 +99,8 @@ def compile_edgetpu(
         log_path = target.with_suffix(".log")
         written = Path(scratch, "output.log")
         written.write_text(output, encoding="utf-8")
-        os.replace(made, target)
-        os.replace(written, log_path)
+        put_in_place(made, target)
+        put_in_place(written, log_path)
     return EdgeTpuCompilation(path=target, log_path=log_path, log=log, check=check)
 
 
