@@ -8,12 +8,13 @@ and each task sees its own scopes.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
+
+from tflite.hints import did_you_mean
 
 Scope = Mapping[str, Mapping[str, Any]]
 
@@ -38,12 +39,6 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _current: ContextVar[Scope] = ContextVar("slimnets_arg_scope", default=MappingProxyType({}))
 
 
-def suggest(name: object, known: list[str] | tuple[str, ...]) -> str:
-    """The tail of an error message: the nearest known name, if one is near."""
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
 def make_scope(scope: Scope) -> Scope:
     """Check `scope` and return it immutable.
 
@@ -60,7 +55,7 @@ def make_scope(scope: Scope) -> Scope:
         if operation not in ARGUMENTS:
             raise ValueError(
                 f"Unknown operation {operation!r} in arg_scope; known: "
-                f"{', '.join(ARGUMENTS)}.{suggest(operation, tuple(ARGUMENTS))}"
+                f"{', '.join(ARGUMENTS)}.{did_you_mean(operation, ARGUMENTS)}"
             )
         if not isinstance(arguments, Mapping):
             raise TypeError(
@@ -72,7 +67,7 @@ def make_scope(scope: Scope) -> Scope:
                 known = ARGUMENTS[operation]
                 raise ValueError(
                     f"Operation {operation!r} takes no argument {argument!r}; known: "
-                    f"{', '.join(known)}.{suggest(argument, known)}"
+                    f"{', '.join(known)}.{did_you_mean(argument, known)}"
                 )
     return MappingProxyType({op: MappingProxyType(dict(args)) for op, args in scope.items()})
 

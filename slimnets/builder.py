@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from slimnets import layers
-from slimnets.arg_scope import arg_scope, suggest
+from slimnets.arg_scope import arg_scope
 from slimnets.conv_defs import (
     Conv,
     DepthSepConv,
@@ -25,6 +25,7 @@ from slimnets.conv_defs import (
     MaxPool,
     make_divisible,
 )
+from tflite.hints import did_you_mean
 
 EndPoints = dict[str, Any]
 
@@ -263,7 +264,7 @@ def _walk(
     if final_endpoint is not None:
         raise ValueError(
             f"Unknown final_endpoint {final_endpoint!r}; known: {', '.join(end_points)}."
-            f"{suggest(final_endpoint, tuple(end_points))}"
+            f"{did_you_mean(final_endpoint, end_points)}"
         )
     return x, end_points
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from slimnets.arg_scope import suggest
+from tflite.hints import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def model_info(name: str) -> ModelInfo:
     """What is known of a network of the catalogue; ValueError for an unknown name."""
     if name not in CATALOG:
         raise ValueError(
-            f"Unknown network {name!r}.{suggest(name, tuple(CATALOG))} list_models() lists all "
+            f"Unknown network {name!r}.{did_you_mean(name, CATALOG)} list_models() lists all "
             f"{len(CATALOG)}."
         )
     return CATALOG[name]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from slimnets.data import Source
 from slimnets.preprocessing import Preprocessing, for_size, preprocessing, read_rgb
+from tflite import progress
 
 _BATCH = 64
 
@@ -88,7 +86,7 @@ def evaluate(
     order = _label_order(classifier.labels, source)
     n = len(source.class_names)
     scores = []
-    for start in _progress(range(0, len(images), _BATCH), f"evaluating {name}"):
+    for start in progress.steps(range(0, len(images), _BATCH), f"evaluating {name}"):
         batch = classifier.probabilities(list(images.images[start : start + _BATCH]))
         if batch.ndim != 2 or batch.shape[1] != n:
             raise ValueError(
@@ -232,10 +230,3 @@ def _summarize(split: str, scores: np.ndarray, labels: np.ndarray) -> Evaluation
         confusion=confusion,
         predicted=predicted,
     )
-
-
-def _progress(steps: Sequence[int], title: str) -> Iterator[int]:
-    if not sys.stderr.isatty():
-        yield from steps
-        return
-    yield from track(steps, title, console=Console(stderr=True), transient=True)

@@ -5,7 +5,6 @@ that the target likes; `lowering` turns it into bytes; metadata and a signature 
 is run beside the Keras model; only then is it written.
 """
 
-import difflib
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ from tflite import keras_models, targets
 from tflite.files import flatbuffer, writing
 from tflite.files.metadata import Metadata, append_labels, attach, check_labels, image_input
 from tflite.files.signature import set_signature
+from tflite.hints import did_you_mean
 from tflite.images import ImageInput
 from tflite.measuring.agreement import Agreement, compare
 from tflite.measuring.reports import ConversionReport, report_on
@@ -181,9 +181,9 @@ def _check_options(
 def _check_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
     if value in allowed:
         return
-    nearest = difflib.get_close_matches(str(value).lower(), allowed, n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.{hint}")
+    raise ValueError(
+        f"{name} must be one of {', '.join(allowed)}, got {value!r}.{did_you_mean(value, allowed)}"
+    )
 
 
 def _check_texts(metadata: Mapping[str, str] | None) -> dict[str, str]:

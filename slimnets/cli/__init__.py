@@ -18,11 +18,12 @@ Command modules import TensorFlow and Keras inside `run` only, so that `--help` 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+
+from tflite.hints import nearest
 
 COMMANDS = {
     "models": "the catalogue: networks, their sizes and published accuracy",
@@ -74,9 +75,9 @@ def _dispatch(words: list[str]) -> int:
 
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        return _fail(
-            "slimnets", f"unknown command {name!r}{_nearest(name)}; see slimnets --help", EXIT_USAGE
-        )
+        near = nearest(name, COMMANDS)
+        hint = f", did you mean {near!r}?" if near else ""
+        return _fail("slimnets", f"unknown command {name!r}{hint}; see slimnets --help", EXIT_USAGE)
     command = importlib.import_module(f"slimnets.cli.{name.replace('-', '_')}")
     from slimnets.cli import running
 
@@ -97,11 +98,6 @@ def _overview() -> str:
             "slimnets COMMAND --help shows a command's flags and an example.",
         ]
     )
-
-
-def _nearest(name: str) -> str:
-    matches = difflib.get_close_matches(name, COMMANDS, n=1)
-    return f", did you mean {matches[0]!r}?" if matches else ""
 
 
 def _fail(program: str, message: str, code: int) -> int:

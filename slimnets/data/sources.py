@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from slimnets.preprocessing import Preprocessing
+from tflite.hints import did_you_mean
 
 # Up to here the resized pixels of a split are kept in memory; larger splits are read again every
 # epoch.
@@ -100,8 +100,7 @@ def load(source: str) -> Source:
     kind, _, argument = source.partition(":")
     name = source if source in SOURCES else kind
     if name not in SOURCES:
-        near = difflib.get_close_matches(source, SOURCES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(source, SOURCES)
         raise ValueError(f"unknown data source {source!r}; known are {', '.join(SOURCES)}.{hint}")
     return SOURCES[name]("" if name == source else argument)
 

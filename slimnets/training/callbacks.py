@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 from absl import logging
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tflite import progress
 from tflite.files.writing import replacing
 
 
@@ -80,27 +80,17 @@ class ShowProgress(keras.callbacks.Callback):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
-        self._bar: Progress | None = None
+        self._bar = contextlib.ExitStack()
+        self._advance: Callable[[int, str], None]
         self._start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._start = time.monotonic()
-        if sys.stderr.isatty():
-            self._bar = Progress(
-                TextColumn("epoch {task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("loss {task.fields[loss]:.4f}"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.add_task(f"{epoch + 1}/{self._epochs}", total=self._steps, loss=math.nan)
-            self._bar.start()
+        title = f"epoch {epoch + 1}/{self._epochs}"
+        self._advance = self._bar.enter_context(progress.bar(title, self._steps))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], advance=1, loss=logs["loss"])
+        self._advance(1, f"loss {logs['loss']:.4f}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.close()
@@ -117,6 +107,4 @@ class ShowProgress(keras.callbacks.Callback):
 
     def close(self) -> None:
         """Takes the bar away, also after an interruption."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._bar.close()

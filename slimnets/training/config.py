@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from tflite.hints import nearest
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "exponential", "linear")
@@ -84,8 +85,8 @@ def _overlay(under: ConfigDict, over: ConfigDict, path: str) -> None:
             under[key] = ConfigDict(value)
             continue
         if key not in under:
-            near = difflib.get_close_matches(str(key), list(under), n=1, cutoff=0.5)
-            hint = f" Did you mean {path}{near[0]}?" if near else ""
+            near = nearest(key, under)
+            hint = f" Did you mean {path}{near}?" if near else ""
             raise ValueError(
                 f"unknown field config.{name}; known here: {', '.join(sorted(under))}.{hint}"
             )

@@ -12,17 +12,17 @@ import http.client
 import os
 import re
 import shutil
-import sys
 import tarfile
 import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from absl import logging
 
+from tflite import progress
 from tflite.files.writing import put_in_place
 
 _TIMEOUT_SECONDS = 30
@@ -174,7 +174,8 @@ def _continue_download(url: str, part: Path) -> None:
             start = 0  # the server sends the whole file again
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
-        with open(part, "ab" if start else "wb") as file, _progress(part.stem, total) as advance:
+        mode = "ab" if start else "wb"
+        with open(part, mode) as file, progress.bar(part.stem, total, of_bytes=True) as advance:
             advance(start)
             while chunk := response.read(_CHUNK_BYTES):
                 file.write(chunk)
@@ -182,21 +183,6 @@ def _continue_download(url: str, part: Path) -> None:
             size = file.tell()
     if total is not None and size != total:
         raise ConnectionError(f"the connection ended after {size} of {total} bytes")
-
-
-@contextlib.contextmanager
-def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of bytes that came; a bar where a person watches."""
-    if not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(name, total=total)
-        yield lambda count: progress.advance(task, count)
 
 
 def extract_tgz(archive: Path, max_bytes: int = 1 << 30) -> Path:

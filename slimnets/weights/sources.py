@@ -9,7 +9,6 @@ Accuracies: torchvision 0.29 (`_metrics`), TF-Slim's `mobilenet_v1.md` and `mobi
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from slimnets.preprocessing import STYLES, Preprocessing
 from slimnets.weights.download import extract_tgz, fetch
 from slimnets.weights.variants import Variant
+from tflite import hints
 
 _INCEPTION, _TORCHVISION = STYLES["mobilenet"], STYLES["shufflenet"]
 # torchvision's second generation of weights resizes to 232 before it cuts out 224.
@@ -229,7 +229,7 @@ def find(
 
 def nearest(name: str) -> str | None:
     """The source whose name is most like `name`, for an error message."""
-    return next(iter(difflib.get_close_matches(name, [*_BY_NAME, "imagenet"], n=1)), None)
+    return hints.nearest(name, [*_BY_NAME, "imagenet"])
 
 
 def fetch_source(source: WeightSource) -> Path:

@@ -7,7 +7,6 @@ here invents data.
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -294,14 +293,3 @@ def doubts(images: np.ndarray) -> list[str]:
             "and clip the others."
         )
     return found
-
-
-def with_progress(steps: Iterable, title: str) -> Iterator:
-    """The same steps, with a progress bar where stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield from steps
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(steps, description=title, console=Console(stderr=True), transient=True)

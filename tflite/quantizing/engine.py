@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tflite import progress
 from tflite.files import flatbuffer
 from tflite.images import ImageInput
-from tflite.quantizing.calibration import with_progress
 from tflite.quantizing.ranges import widen_for_additions
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _steps(images: np.ndarray, batch_size: int | None) -> Iterator[list[np.ndarr
     """Calibration batches of the file's own size; the last one is filled up from the first."""
     size = batch_size or 1
     filled = np.resize(np.arange(len(images)), -(-len(images) // size) * size)
-    for start in with_progress(range(0, len(filled), size), "calibrating"):
+    for start in progress.steps(range(0, len(filled), size), "calibrating"):
         yield [images[filled[start : start + size]]]
 
 

@@ -188,8 +188,3 @@ def test_doubtful_images_come_with_the_consequence(images, message):
 
 def test_good_images_raise_no_doubt():
     assert calibration.doubts(np.random.default_rng(0).random((20, 4, 4, 3))) == []
-
-
-def test_no_progress_bar_where_nobody_looks(capsys):
-    assert list(calibration.with_progress(range(3), "calibrating")) == [0, 1, 2]
-    assert capsys.readouterr() == ("", "")
