@@ -23,7 +23,9 @@ from tflite.images import ImageInput
 from tflite.measuring.agreement import Agreement, compare
 from tflite.measuring.reports import ConversionReport, report_on
 from tflite.quantizing import calibration as calibration_images
-from tflite.quantizing.engine import INPUT_NAME, Form, lower
+from tflite.quantizing.engine import Form
+from tflite.quantizing.lowering import lower
+from tflite.quantizing.tracing import INPUT_NAME
 
 if TYPE_CHECKING:
     import keras

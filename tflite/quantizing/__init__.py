@@ -1,1 +1,1 @@
-"""From a float graph to integers: calibration images, ranges, and the engine that writes them."""
+"""From a float graph to integers: calibration images, ranges, the route, the engine that writes."""

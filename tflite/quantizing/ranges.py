@@ -1,4 +1,4 @@
-"""Calibrated ranges that XNNPACK would refuse, widened until it takes them."""
+"""Ranges of a calibrated float file, changed before it is quantized."""
 
 import numpy as np
 
@@ -6,6 +6,21 @@ from tflite.files import flatbuffer
 
 # XNNPACK adds int8 tensors whose scale is at least 2**-10 of the sum's; the rest is a margin.
 _LEAST_SHARE = 2.0**-10 * 1.02
+
+
+def with_input_range(calibrated: bytes, low: float, high: float) -> bytes:
+    """The calibrated file with the input's range as it is defined, not as images happened to be.
+
+    Only tensors that hold the input's own values change, so the ranges of all layers stay those
+    of the calibration images.
+    """
+    flat = flatbuffer.unpack(calibrated)
+    graph = flat.subgraphs[0]
+    for index in flatbuffer.tensors_with_the_range_of(flat, graph.inputs[0]):
+        quantization = graph.tensors[index].quantization
+        quantization.min = np.asarray([low], np.float32)
+        quantization.max = np.asarray([high], np.float32)
+    return flatbuffer.pack(flat)
 
 
 def widen_for_additions(calibrated: bytes) -> bytes:

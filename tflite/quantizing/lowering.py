@@ -1,0 +1,135 @@
+"""From a Keras model to the bytes of a .tflite file: trace, calibrate, adjust ranges, quantize.
+
+The engine makes a float file with the ranges that calibration images gave its tensors. Before it
+quantizes that file, the input's range is made exact and ranges that a delegate would refuse are
+widened; afterwards an integer input gets the steps of pixels back where it lost them.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tflite import progress
+from tflite.files import flatbuffer
+from tflite.images import ImageInput
+from tflite.quantizing import engine
+from tflite.quantizing.engine import Form
+from tflite.quantizing.ranges import widen_for_additions, with_input_range
+from tflite.quantizing.tracing import SCOPE, trace
+
+if TYPE_CHECKING:
+    import keras
+
+
+def lower(
+    model: "keras.Model", form: Form, image: ImageInput | None, images: np.ndarray | None
+) -> bytes:
+    """Converts and quantizes.
+
+    Args:
+        model: with one image input and one output.
+        form: what to make.
+        image: how pixels become the model's input, if that is known. It gives an integer input
+            its exact range, and is made part of the file if it says so.
+        images: float32 (N, height, width, channels) in the model's input space; needed for int8
+            and int16x8.
+
+    Raises:
+        ValueError: TensorFlow's converter has no form for a layer; for int8, an operator has no
+            integer form.
+    """
+    pixels = images if image is None or images is None else image.to_file(images)
+    try:
+        file = engine.write(
+            trace(model, form.batch_size, image),
+            model,
+            form,
+            partial(_batches, pixels, form.batch_size),
+            partial(_adjust, image=image),
+        )
+    except engine.EngineError as error:
+        custom = _custom_layers(model)
+        hint = f" It has custom layers: {', '.join(custom)}." if custom else ""
+        raise ValueError(
+            f"TensorFlow's converter cannot convert {model.name!r}: {error}.{hint}"
+        ) from error
+    if form.precision != "int8":
+        return _without_scope(file)
+    _check_fully_integer(file)
+    return file if image is None else _with_exact_input(file, image.of_file)
+
+
+def _batches(images: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]:
+    """Calibration batches of the file's own size; the last one is filled up from the first."""
+    size = batch_size or 1
+    filled = np.resize(np.arange(len(images)), -(-len(images) // size) * size)
+    for start in progress.steps(range(0, len(filled), size), "calibrating"):
+        yield images[filled[start : start + size]]
+
+
+def _adjust(calibrated: bytes, image: ImageInput | None) -> bytes:
+    """The calibrated float file with the ranges that it is to be quantized by."""
+    file = _without_scope(calibrated)
+    if image is not None:
+        file = with_input_range(file, *image.of_file.range)
+    return widen_for_additions(file)
+
+
+def _without_scope(data: bytes) -> bytes:
+    """The file with tensors named by layer: network_1/conv/BiasAdd becomes conv/BiasAdd."""
+    flat = flatbuffer.unpack(data)
+    for tensor in flat.subgraphs[0].tensors:
+        tensor.name = flatbuffer.text(tensor.name).replace(f"{SCOPE}_1/", "")
+    return flatbuffer.pack(flat)
+
+
+def _custom_layers(model: "keras.Model") -> list[str]:
+    return [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in model.layers
+        if not type(layer).__module__.startswith(("keras.", "tflite."))
+    ]
+
+
+def _with_exact_input(data: bytes, image: ImageInput) -> bytes:
+    """The quantized file with an integer input whose steps are pixels, whatever reads it.
+
+    The quantizer gives all operands of a concatenation one scale, also where one of them is the
+    input; then the input gets its own scale back and is requantized for its readers.
+    """
+    flat = flatbuffer.unpack(data)
+    graph = flat.subgraphs[0]
+    tensor = graph.tensors[graph.inputs[0]]
+    kind = flatbuffer.type_name(tensor)
+    if kind == "float32":
+        return data
+    scale, zero_point = 1 / image.std[0], int(image.mean[0]) + np.iinfo(kind).min
+    found = tensor.quantization
+    if np.isclose(found.scale[0], scale, rtol=1e-4) and abs(found.zeroPoint[0] - zero_point) <= 1:
+        return data
+    if kind == "int8":
+        flatbuffer.requantize_input(flat)
+    tensor.quantization = schema.QuantizationParametersT(
+        scale=np.asarray([scale], np.float32), zeroPoint=np.asarray([zero_point], np.int64)
+    )
+    return flatbuffer.pack(flat)
+
+
+def _check_fully_integer(data: bytes) -> None:
+    flat = flatbuffer.unpack(data)
+    graph = flat.subgraphs[0]
+    ends = {int(i) for i in (*graph.inputs, *graph.outputs)}
+    left = {
+        flatbuffer.operator_name(flat, operator)
+        for operator in graph.operators
+        for index in operator.outputs
+        if int(index) not in ends and flatbuffer.type_name(graph.tensors[index]) == "float32"
+    } - {"QUANTIZE", "DEQUANTIZE"}
+    if left:
+        raise ValueError(
+            f"these operators have no int8 form and stay float32: {', '.join(sorted(left))}. "
+            "Replace the layers that make them, or convert with precision='float16' or 'dynamic'."
+        )
