@@ -3,14 +3,11 @@
 python benchmarks/building.py [--rounds=5]
 """
 
-import statistics
-import time
-from collections.abc import Callable
-
 import keras
 from absl import app, flags
 
 import slimnets
+from tflite.measuring.timing import time_calls
 
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "builds of each side, alternating; medians are shown")
 
@@ -26,21 +23,19 @@ TWINS = {
 }
 
 
-def _seconds(build: Callable[[], keras.Model]) -> float:
-    keras.backend.clear_session()
-    start = time.perf_counter()
-    build()
-    return time.perf_counter() - start
-
-
 def main(_: list[str]) -> None:
     print(f"{'network':<20} {'ours':>7} {'twin':>7} {'ratio':>6}")
     for name, twin in TWINS.items():
         ours = getattr(slimnets, name)
-        ours(), twin()  # the first of each pays for imports
-        pairs = [(_seconds(ours), _seconds(twin)) for _ in range(_ROUNDS.value)]
-        mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-        print(f"{name:<20} {mine:>6.2f}s {theirs:>6.2f}s {mine / theirs:>6.2f}")
+        mine, theirs = time_calls(
+            [ours, twin],
+            warm_up=1,  # the first of each pays for imports
+            runs=_ROUNDS.value,
+            before=keras.backend.clear_session,
+        )
+        ratio = mine.median / theirs.median
+        seconds = [f"{timing.median / 1e3:>6.2f}s" for timing in (mine, theirs)]
+        print(f"{name:<20} {' '.join(seconds)} {ratio:>6.2f}")
 
 
 if __name__ == "__main__":

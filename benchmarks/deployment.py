@@ -187,24 +187,10 @@ def shufflenet_v2_of_layers(shuffled: bool = True):
 
 def race(files: dict[str, bytes]) -> dict[str, float]:
     """Median milliseconds of each file, run by turns on one thread."""
-    from ai_edge_litert.interpreter import Interpreter
+    from tflite.measuring.timing import invocation, time_calls
 
-    runners = {}
-    for name, data in files.items():
-        runner = Interpreter(model_content=data, num_threads=1)
-        runner.allocate_tensors()
-        (entry,) = runner.get_input_details()
-        runner.set_tensor(entry["index"], np.ones(entry["shape"], entry["dtype"]))
-        runners[name] = runner
-    times: dict[str, list[float]] = {name: [] for name in files}
-    warm_up = 3
-    for turn in range(FLAGS.turns + warm_up):
-        for name, runner in runners.items():
-            start = time.perf_counter()
-            runner.invoke()
-            if turn >= warm_up:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: float(np.median(values)) for name, values in times.items()}
+    timings = time_calls([invocation(data) for data in files.values()], runs=FLAGS.turns)
+    return {name: timing.median for name, timing in zip(files, timings, strict=True)}
 
 
 def describe(data: bytes) -> str:

@@ -16,8 +16,12 @@ def page(tmp_path):
     confusion[1, 0] = 1
     result = Evaluation("test", 10, 0.9, 1.0, confusion, np.array([0] * 6 + [1] * 4))
     files = [
-        FileResult(name, f"/made/up/{name}.tflite", size, result, latency, "uint8 → uint8")
-        for name, size, latency in (("half", 2048, 0.5), ("<eighth>", 1024, 0.25))
+        FileResult(name, f"/made/up/{name}.tflite", size, result, latency, "uint8 → uint8", spread)
+        for name, size, latency, spread in (
+            ("half", 2048, 0.5, (0.4375, 0.75)),
+            ("<eighth>", 1024, 0.25, None),
+            ("elsewhere", 1024, None, None),
+        )
     ]
     history = {name: [0.5, 0.75] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
     write_report(
@@ -54,6 +58,12 @@ def test_the_page_shows_every_file_and_the_mistake(page):
         assert expected in page
     assert "<eighth>" not in page
     assert "is dog" in page
+
+
+def test_a_time_comes_with_its_spread_and_none_is_made_up(page):
+    for expected in ("0.500 ms<br><small>0.438–0.750</small>", "<td>0.250 ms</tr>", "<td>–</tr>"):
+        assert expected in page
+    assert "<strong>0.250 ms</strong><span>fastest file, &lt;eighth&gt;" in page
 
 
 def test_the_same_figure_gives_the_same_picture():

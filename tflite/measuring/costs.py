@@ -1,8 +1,6 @@
 """What every operator of a .tflite file costs: multiply–accumulates, bytes and time; a picture."""
 
 import os
-import statistics
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +13,10 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tflite.files.flatbuffer import pack, read_bytes, unpack
 from tflite.files.records import NUMPY_TYPES, Operation, Tensor, read_graph
 from tflite.files.writing import atomic_writer, check_writable
+from tflite.measuring.timing import invocation, time_calls
 
 # Enough runs for a steady median, few enough that a network of 150 operators takes seconds.
-_WARM_UP, _MIN_RUNS, _MIN_SECONDS = 3, 11, 0.02
+_TIMED = {"warm_up": 3, "runs": 11, "least_seconds": 0.02}
 
 _COLORS = {
     "CONV_2D": "#0072b2",
@@ -176,22 +175,7 @@ def _drop_unused(model: schema.ModelT, used: set[int]) -> None:
 
 
 def _time(content: bytes, inputs: list[np.ndarray]) -> float:
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    details = interpreter.get_input_details()
-    for detail, value in zip(details, inputs, strict=True):
-        if tuple(detail["shape"]) != value.shape:
-            interpreter.resize_tensor_input(detail["index"], value.shape)
-    interpreter.allocate_tensors()
-    for detail, value in zip(details, inputs, strict=True):
-        interpreter.set_tensor(detail["index"], value)
-    for _ in range(_WARM_UP):
-        interpreter.invoke()
-    times: list[float] = []
-    while len(times) < _MIN_RUNS or sum(times) < _MIN_SECONDS:
-        start = time.perf_counter()
-        interpreter.invoke()
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
+    return time_calls([invocation(content, inputs)], **_TIMED)[0].median
 
 
 def plot_costs(costs: ModelCosts, path: str | os.PathLike, title: str = "") -> Path:

@@ -2,21 +2,17 @@
 
 import json
 import math
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-
-import numpy as np
 
 from tflite.edgetpu.verdict import EdgeTpuReport, check_edgetpu
 from tflite.measuring.agreement import Agreement
 from tflite.measuring.inspector import human_bytes, inspect
+from tflite.measuring.timing import invocation, time_calls
 from tflite.targets import Target
 
 # A median of so many runs, or of as many as fit in the time.
-_TIMED_RUNS = 15
-_TIMED_SECONDS = 1.0
+_TIMED = {"warm_up": 1, "runs": 15, "most_seconds": 1.0}
 
 
 @dataclass(frozen=True)
@@ -110,29 +106,12 @@ def report_on(
         partitions=len(found.runtime.partitions) if found.runtime else None,
         outside=outside,
         arena_bytes=found.runtime.arena_bytes if found.runtime else None,
-        milliseconds=_milliseconds(data),
+        milliseconds=time_calls([invocation(data)], **_TIMED)[0].median,
         agreement=agreement,
         agreement_images=agreement_images,
         edgetpu=check_edgetpu(data) if target.runs_on_edgetpu else None,
         warnings=tuple(warnings),
     )
-
-
-def _milliseconds(data: bytes) -> float:
-    """The median time of an invocation on one thread, with an input of zeros."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=data, num_threads=1)
-    interpreter.allocate_tensors()
-    for details in interpreter.get_input_details():
-        interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
-    interpreter.invoke()
-    times: list[float] = []
-    while len(times) < _TIMED_RUNS and sum(times) < _TIMED_SECONDS:
-        start = time.perf_counter()
-        interpreter.invoke()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
 
 
 def _counts(histogram: dict[str, int]) -> str:
