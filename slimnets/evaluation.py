@@ -13,6 +13,7 @@ import numpy as np
 from slimnets.data import Source
 from slimnets.preprocessing import Preprocessing, for_size, preprocessing, read_rgb
 from tflite import progress
+from tflite.keras_models import load_file
 
 _BATCH = 64
 
@@ -117,29 +118,8 @@ def open_classifier(model: str | os.PathLike | Any, *, like: str | None = None) 
     if path.suffix == ".tflite":
         return _tflite_classifier(path, like)
     if path.suffix == ".keras":
-        return _keras_classifier(load_keras(path), labels_beside(path), like)
+        return _keras_classifier(load_file(path), labels_beside(path), like)
     raise ValueError(f"{path}: a model file ends in .keras or .tflite.")
-
-
-def load_keras(path: str | os.PathLike) -> Any:
-    """A model from a .keras file, without running any code that the file may carry.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is no Keras model that can be loaded safely.
-    """
-    import keras
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no model file {path}.")
-    if Path(path).suffix != ".keras":
-        raise ValueError(f"{path}: give a .keras file, made with model.save('model.keras').")
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    # A damaged archive can fail anywhere in zipfile, json, h5py or Keras.
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{path} is no Keras model that can be loaded: {reason[0]}") from error
 
 
 def labels_beside(path: str | os.PathLike) -> tuple[str, ...]:

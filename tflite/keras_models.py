@@ -1,6 +1,7 @@
 """The Keras model to convert: where it comes from, and whether it can be converted."""
 
 import os
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,16 @@ if TYPE_CHECKING:
 
 
 def load(model_or_path: Any) -> "keras.Model":
+    """The Keras 3 model itself, or the one in a `.keras` file.
+
+    Raises:
+        TypeError: neither.
+        FileNotFoundError, ValueError: as `load_file`.
+    """
+    if isinstance(model_or_path, (str, os.PathLike)):
+        return load_file(model_or_path)
     import keras
 
-    if isinstance(model_or_path, (str, os.PathLike)):
-        return _load_file(Path(model_or_path))
     if type(model_or_path).__module__.startswith(("tf_keras", "tensorflow")):
         raise TypeError(
             "this is a model of Keras 2 (tf_keras or tf.keras with TF_USE_LEGACY_KERAS): rebuild "
@@ -28,9 +35,14 @@ def load(model_or_path: Any) -> "keras.Model":
     return model_or_path
 
 
-def _load_file(path: Path) -> "keras.Model":
-    import keras
+def load_file(path: str | os.PathLike) -> "keras.Model":
+    """A model from a `.keras` file, without running any code that the file may carry.
 
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is no Keras model that can be loaded safely.
+    """
+    path = Path(path)
     if path.suffix in (".h5", ".hdf5"):
         raise ValueError(
             f"{path}: HDF5 models are of old Keras. Load it with keras.models.load_model (or "
@@ -43,13 +55,22 @@ def _load_file(path: Path) -> "keras.Model":
         raise FileNotFoundError(f"there is no model file {path}.")
     if path.suffix != ".keras":
         raise ValueError(f"{path}: give a .keras file, made with model.save('model.keras').")
+    cannot = f"{path} is no Keras model that can be loaded safely"
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{cannot}: it is not the zip archive that a .keras file is. It was cut off, or it is "
+            "a file of another kind."
+        )
+    import keras
+
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    # A damaged archive can fail anywhere in zipfile, json, h5py or Keras.
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
-            f"{path} is no Keras model that can be loaded safely ({reason}). A model with custom "
-            "or Lambda layers has to be loaded in your program, and the model passed instead."
+            f"{cannot} ({reason[0]}). A model with custom or Lambda layers has to be loaded in "
+            "your program, and the model passed instead."
         ) from error
 
 

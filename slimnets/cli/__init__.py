@@ -4,8 +4,7 @@ A command is one line in `COMMANDS` and one module `slimnets/cli/<command>.py` (
 underscores) with
 
     a docstring                          what `slimnets COMMAND --help` shows, with an example
-    define_flags(flag_values, argv)      adds the command's own absl flags; argv is what was typed
-                                         (ml_collections looks up `--config.key=value` in it)
+    define_flags(define)                 adds the command's own flags by `command_flags.Flags`
     run(args, flags, console) -> dict    does the work: `args` are the words that are not flags,
                                          `flags` the parsed `absl.flags.FlagValues`. Tables go to
                                          `console` (silent with --json), logs to `absl.logging`,

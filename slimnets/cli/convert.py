@@ -22,33 +22,25 @@ from rich.table import Table
 from rich.text import Text
 
 from slimnets.cli import UsageError, running
+from slimnets.cli.command_flags import Flags
 from tflite.targets import PRECISIONS, TARGETS
 
 _TYPES = ("int8", "uint8", "float32", "int16")
 
 
-def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("out", None, "the file to write", flag_values=flag_values)
-    flags.DEFINE_enum(
-        "precision", "int8", PRECISIONS, "arithmetic of the file", flag_values=flag_values
-    )
-    flags.DEFINE_enum("target", "android", list(TARGETS), "the device", flag_values=flag_values)
-    flags.DEFINE_string("calibration", None, "training images", flag_values=flag_values)
-    flags.DEFINE_integer(
-        "calibration_images", 100, "how many of them", lower_bound=1, flag_values=flag_values
-    )
-    flags.DEFINE_string("labels", None, "text file, a class name a line", flag_values=flag_values)
-    flags.DEFINE_enum(
-        "input_type", None, _TYPES, "the input's type, else the target's", flag_values=flag_values
-    )
-    flags.DEFINE_enum(
-        "output_type", None, _TYPES, "the output's type, else the target's", flag_values=flag_values
-    )
-    flags.DEFINE_string(
+def define_flags(define: Flags) -> None:
+    define.string("out", None, "the file to write")
+    define.enum("precision", "int8", PRECISIONS, "arithmetic of the file")
+    define.enum("target", "android", list(TARGETS), "the device")
+    define.string("calibration", None, "training images")
+    define.integer("calibration_images", 100, "how many of them", lower_bound=1)
+    define.string("labels", None, "text file, a class name a line")
+    define.enum("input_type", None, _TYPES, "the input's type, else the target's")
+    define.enum("output_type", None, _TYPES, "the output's type, else the target's")
+    define.string(
         "like",
         None,
         "images are prepared as for the network of this name; by default the model's own name",
-        flag_values=flag_values,
     )
 
 
@@ -62,9 +54,10 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     running.start_keras()
     import tflite
     from slimnets.data import calibration_images
-    from slimnets.evaluation import labels_beside, load_keras, prepare_for
+    from slimnets.evaluation import labels_beside, prepare_for
+    from tflite.keras_models import load_file
 
-    model = load_keras(args[0])
+    model = load_file(args[0])
     prepare = prepare_for(model, like=options.like)
     images = None
     if options.calibration:

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
-from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
 
 from slimnets.cli import UsageError, running
-from tflite.measuring.timing import Timing, invocation, time_calls
+from slimnets.cli.command_flags import Flags
 from tflite.targets import TARGETS
+
+if TYPE_CHECKING:
+    from tflite.measuring.timing import Timing
 
 # configs/ stands beside the packages in a clone; an installed wheel has none.
 _CONFIG = Path(__file__).parents[2] / "configs" / "digits.py"
@@ -40,14 +42,12 @@ _ABOUT_TIMES = (
 )
 
 
-def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("out", "demo", "folder for the results", flag_values=flag_values)
-    config_flags.DEFINE_config_file(
+def define_flags(define: Flags) -> None:
+    define.string("out", "demo", "folder for the results")
+    define.config_file(
         "config",
         str(_CONFIG) if _CONFIG.is_file() else None,
         "the recipe; --config.field=value changes a field",
-        flag_values=flag_values,
-        sys_argv=argv,
     )
 
 
@@ -60,10 +60,12 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     import tflite
     from slimnets import data, evaluation, report
     from slimnets.training.loop import train
+    from tflite.keras_models import load_file
+    from tflite.measuring.timing import time_calls
 
     out = Path(options.out)
     training = train(config, out)
-    model = evaluation.load_keras(training["checkpoint"])
+    model = load_file(training["checkpoint"])
     prepare = evaluation.prepare_for(model)
     source = data.load(config.data.source)
     calibration = data.calibration_images(source.name, prepare)
@@ -120,6 +122,8 @@ def _file_name(name: str) -> str:
 
 def _latencies(out: Path) -> dict[str, Timing]:
     """The files' times by name, without those whose device is not this processor."""
+    from tflite.measuring.timing import invocation, time_calls
+
     names = [name for name, _, target in _FILES if not TARGETS[target].runs_on_edgetpu]
     calls = [invocation((out / _file_name(name)).read_bytes()) for name in names]
     return dict(zip(names, time_calls(calls, warm_up=20, runs=200), strict=True))

@@ -19,24 +19,19 @@ from rich.table import Table
 from rich.text import Text
 
 from slimnets.cli import UsageError, running
+from slimnets.cli.command_flags import Flags
 
 # A larger confusion matrix does not fit a terminal; --json has it.
 _MOST_CLASSES_SHOWN = 20
 
 
-def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("data", None, "where the images come from", flag_values=flag_values)
-    flags.DEFINE_string(
-        "split",
-        None,
-        "train, val, test or all; by default test, or val where there is no test",
-        flag_values=flag_values,
+def define_flags(define: Flags) -> None:
+    define.string("data", None, "where the images come from")
+    define.string(
+        "split", None, "train, val, test or all; by default test, or val where there is no test"
     )
-    flags.DEFINE_string(
-        "like",
-        None,
-        "prepare images as for the network of this name, not as the file says",
-        flag_values=flag_values,
+    define.string(
+        "like", None, "prepare images as for the network of this name, not as the file says"
     )
 
 

@@ -22,40 +22,28 @@ from absl import flags
 from rich.console import Console
 
 from slimnets.cli import UsageError, running
+from slimnets.cli.command_flags import Flags
 from tflite.files.writing import check_writable, replacing, write_bytes
 
 _SUFFIXES = (".keras", ".weights.h5")
 
 
-def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_integer(
-        "num_classes",
-        None,
-        "outputs of the network; by default the network's own",
-        lower_bound=0,
-        flag_values=flag_values,
+def define_flags(define: Flags) -> None:
+    define.integer(
+        "num_classes", None, "outputs of the network; by default the network's own", lower_bound=0
     )
-    flags.DEFINE_integer(
+    define.integer(
         "input_size",
         None,
         "height and width in pixels; by default the network's own",
         lower_bound=1,
-        flag_values=flag_values,
     )
-    flags.DEFINE_boolean(
-        "drop_background",
-        False,
-        "leave out the source's class 0, which the network does not have",
-        flag_values=flag_values,
+    define.boolean(
+        "drop_background", False, "leave out the source's class 0, which the network does not have"
     )
-    flags.DEFINE_string(
-        "labels", None, "class names, one a line; by default ImageNet's", flag_values=flag_values
-    )
-    flags.DEFINE_boolean(
-        "strict",
-        True,
-        "--nostrict leaves the classifier untrained where the source's does not fit",
-        flag_values=flag_values,
+    define.string("labels", None, "class names, one a line; by default ImageNet's")
+    define.boolean(
+        "strict", True, "--nostrict leaves the classifier untrained where the source's does not fit"
     )
 
 

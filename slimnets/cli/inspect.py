@@ -20,15 +20,12 @@ from absl import flags
 from rich.console import Console
 
 from slimnets.cli import UsageError
+from slimnets.cli.command_flags import Flags
 
 
-def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_boolean(
-        "edgetpu", False, "add what the Edge TPU compiler would map", flag_values=flag_values
-    )
-    flags.DEFINE_string(
-        "picture", None, "PNG file for the cost of every operator", flag_values=flag_values
-    )
+def define_flags(define: Flags) -> None:
+    define.boolean("edgetpu", False, "add what the Edge TPU compiler would map")
+    define.string("picture", None, "PNG file for the cost of every operator")
 
 
 def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:

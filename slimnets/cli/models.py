@@ -15,12 +15,11 @@ from absl import flags
 from rich.console import Console
 
 from slimnets.cli import UsageError
+from slimnets.cli.command_flags import Flags
 
 
-def define_flags(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
-    flags.DEFINE_boolean(
-        "pretrained", None, "only networks with (or without) weights", flag_values=flag_values
-    )
+def define_flags(define: Flags) -> None:
+    define.boolean("pretrained", None, "only networks with (or without) weights")
 
 
 def run(args: Sequence[str], values: flags.FlagValues, console: Console) -> dict[str, Any]:

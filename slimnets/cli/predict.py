@@ -17,15 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from slimnets.cli import UsageError, running
+from slimnets.cli.command_flags import Flags
 
 
-def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_integer("top", 5, "classes to show", lower_bound=1, flag_values=flag_values)
-    flags.DEFINE_string(
-        "like",
-        None,
-        "prepare images as for the network of this name, not as the file says",
-        flag_values=flag_values,
+def define_flags(define: Flags) -> None:
+    define.integer("top", 5, "classes to show", lower_bound=1)
+    define.string(
+        "like", None, "prepare images as for the network of this name, not as the file says"
     )
 
 

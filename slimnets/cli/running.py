@@ -17,26 +17,21 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from slimnets.cli import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_SUCCESS, EXIT_USAGE, UsageError
+from slimnets.cli.command_flags import Flags
 
 
 def run(name: str, command: ModuleType, words: list[str]) -> int:
     """Parses the command's flags, runs it and returns the exit code (see `slimnets.cli.main`)."""
     program = f"slimnets {name}"
-    # Flags of its own instead of absl's global ones: importing TensorFlow or tfds adds dozens
-    # there, which would show up in --help and be accepted by mistake. For the same reason
-    # absl.app.run, which insists on the global flags and exits 1 on wrong usage, is not used.
-    flag_values = flags.FlagValues()
-    flag_values.set_gnu_getopt(True)
     argv = [program, *words]
+    # Not absl.app.run: it insists on absl's global flags and exits 1 on wrong usage.
+    define = Flags(argv)
+    flag_values = define.values
     debug = "--debug" in words
     try:
-        flags.DEFINE_boolean(
-            "json", False, "print one JSON object on stdout, nothing else", flag_values=flag_values
-        )
-        flags.DEFINE_boolean(
-            "debug", False, "show the traceback of a failure", flag_values=flag_values
-        )
-        command.define_flags(flag_values, argv)
+        define.boolean("json", False, "print one JSON object on stdout, nothing else")
+        define.boolean("debug", False, "show the traceback of a failure")
+        command.define_flags(define)
         asked_for_help = any(word in ("-h", "--help") for word in words)
         args = [] if asked_for_help else flag_values(argv)[1:]
     except Exception as error:

@@ -15,24 +15,22 @@ from absl import flags
 from rich.console import Console
 
 from slimnets.cli import UsageError, running
+from slimnets.cli.command_flags import Flags
 
 # Keywords of the networks' functions; given only if the user gave them.
 _NETWORK_FLAGS = ("num_classes", "depth_multiplier", "output_stride")
 
 
-def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_integer(
+def define_flags(define: Flags) -> None:
+    define.integer(
         "input_size",
         None,
         "height and width in pixels; by default the network's own",
         lower_bound=1,
-        flag_values=flag_values,
     )
-    flags.DEFINE_integer("num_classes", None, "outputs; 0 for none", flag_values=flag_values)
-    flags.DEFINE_float("depth_multiplier", None, "width multiplier", flag_values=flag_values)
-    flags.DEFINE_integer(
-        "output_stride", None, "input size over the last map's", flag_values=flag_values
-    )
+    define.integer("num_classes", None, "outputs; 0 for none")
+    define.float("depth_multiplier", None, "width multiplier")
+    define.integer("output_stride", None, "input size over the last map's")
 
 
 def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
@@ -51,9 +49,9 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     running.start_keras()
     from slimnets.catalog import create_model
     from slimnets.complexity import complexity
-    from slimnets.evaluation import load_keras
+    from tflite.keras_models import load_file
 
-    model = load_keras(args[0]) if is_file else create_model(args[0], **chosen)
+    model = load_file(args[0]) if is_file else create_model(args[0], **chosen)
     cost = complexity(model)
     # Rows wider than the terminal must not be wrapped: people grep this table.
     console.print(str(cost), soft_wrap=True)

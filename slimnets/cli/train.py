@@ -15,21 +15,19 @@ from __future__ import annotations
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
 from slimnets.cli import UsageError, running
+from slimnets.cli.command_flags import Flags
 
 
-def define_flags(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    config_flags.DEFINE_config_file(
+def define_flags(define: Flags) -> None:
+    define.config_file(
         "config",
         None,
         "the recipe, a Python file with get_config(); --config.field=value changes a field",
-        flag_values=flag_values,
-        sys_argv=argv,
     )
-    flags.DEFINE_string("workdir", None, "folder for the results", flag_values=flag_values)
+    define.string("workdir", None, "folder for the results")
 
 
 def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:

