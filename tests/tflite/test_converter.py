@@ -411,6 +411,14 @@ def test_nothing_is_converted_for_a_read_only_folder(model):
         tflite.convert(model, "/proc/x.tflite", precision="float32")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="devices are files on POSIX only")
+def test_nothing_is_converted_for_a_device(model):
+    """A rename would put a file in the place of /dev/null."""
+    with pytest.raises(OSError, match=r"/dev/null is a device.*give the path of a file"):
+        tflite.convert(model, os.devnull, precision="float32")
+    assert not os.path.isfile(os.devnull)
+
+
 # --- What is refused ---------------------------------------------------------------------------
 
 
