@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 import keras
 from absl import logging
 
+from slimnets.training.results import BEST, HISTORY, Results
 from tflite import progress
 from tflite.files.writing import replacing
 
@@ -31,10 +34,11 @@ class SaveBest(keras.callbacks.Callback):
         epoch: the best epoch, counted from 1; 0 before the first.
     """
 
-    def __init__(self, path: Path, deployable: keras.Model | None = None) -> None:
+    def __init__(self, run: Results, deployable: keras.Model | None = None) -> None:
         """`deployable`: a float32 model of the same weights to save in place of a mixed one."""
         super().__init__()
-        self.path = path
+        self.path = run.folder / BEST
+        self._run = run
         self.epoch = 0
         self._best = (-math.inf, -math.inf)
         self._deployable = deployable
@@ -47,8 +51,26 @@ class SaveBest(keras.callbacks.Callback):
         if self._deployable is not None:
             self._deployable.set_weights(model.get_weights())
             model = self._deployable
+        self._run.begin()
         save_atomically(model, self.path)
         self._best, self.epoch = score, epoch + 1
+
+
+class KeepHistory(keras.callbacks.Callback):
+    """A line an epoch in history.csv, counted from 1 as everywhere; stands after `SaveBest`."""
+
+    def __init__(self, run: Results) -> None:
+        super().__init__()
+        self._run = run
+        self._rows: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._rows.append({"epoch": epoch + 1, **{name: logs[name] for name in sorted(logs)}})
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, list(self._rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(self._rows)
+        self._run.write(HISTORY, text.getvalue().encode())
 
 
 class StopOnNaN(keras.callbacks.Callback):

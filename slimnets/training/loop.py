@@ -14,15 +14,9 @@ from absl import logging
 from slimnets import charts, data
 from slimnets.data import pipeline
 from slimnets.preprocessing import for_size, preprocessing
-from slimnets.training import recipe
-from slimnets.training.callbacks import SaveBest, ShowProgress, StopOnNaN
+from slimnets.training import recipe, results
+from slimnets.training.callbacks import KeepHistory, SaveBest, ShowProgress, StopOnNaN
 from slimnets.training.config import check_config
-from tflite.files.writing import check_writable, write_bytes
-
-BEST = "best.keras"
-LABELS = "labels.txt"
-HISTORY = "history.csv"
-CURVES = "curves.png"
 
 
 def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, Any]:
@@ -33,7 +27,9 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
     Args:
         config: as of `slimnets.training.default_config`.
         workdir: made if it is not there; receives `best.keras` (float32, no optimizer state),
-            `labels.txt`, `history.csv` (a line an epoch), `curves.png` and `config.json`.
+            `labels.txt`, `history.csv` (a line an epoch), `curves.png` and `config.json`, all from
+            the end of the first epoch on. An earlier run's files are then set aside under other
+            names (`slimnets.training.results`); until then they stay as they are.
 
     Returns:
         A JSON-able dict: checkpoint (path), best_epoch, val_accuracy, val_loss, epochs, steps,
@@ -44,8 +40,8 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
         OSError: workdir cannot be written.
     """
     config = check_config(config)
-    workdir = Path(workdir)
-    _check_writable(workdir)
+    _check_outside(Path(workdir), config.data.source)
+    workdir = results.check_folder(workdir)
     keras.utils.set_random_seed(config.seed)
     source = data.load(config.data.source)
     for split in ("train", "val"):
@@ -74,12 +70,15 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
         jit_compile=config.xla,
     )
 
-    write_bytes(workdir / LABELS, "".join(f"{n}\n" for n in source.class_names).encode())
-    write_bytes(workdir / "config.json", (config.to_json(indent=2) + "\n").encode())
+    records = {
+        results.LABELS: "".join(f"{n}\n" for n in source.class_names).encode(),
+        results.CONFIG: (config.to_json(indent=2) + "\n").encode(),
+    }
+    run = results.Results(workdir, records)
     # Mixed-precision graphs are for training; devices and importers want plain float32.
     mixed = config.precision != "float32"
     deployable = recipe.build_model(config, num_classes, "float32") if mixed else None
-    best = SaveBest(workdir / BEST, deployable)
+    best = SaveBest(run, deployable)
     progress = ShowProgress(config.epochs, steps)
     start = time.monotonic()
     try:
@@ -92,7 +91,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
             callbacks=[
                 StopOnNaN(best),
                 best,
-                keras.callbacks.CSVLogger(workdir / HISTORY),
+                KeepHistory(run),
                 progress,
             ],
         ).history
@@ -100,7 +99,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
         progress.close()
     seconds = time.monotonic() - start
     history = {name: [float(v) for v in values] for name, values in history.items()}
-    write_bytes(workdir / CURVES, charts.png(charts.curves(history, best.epoch)))
+    run.write(results.CURVES, charts.png(charts.curves(history, best.epoch)))
     return {
         "checkpoint": str(best.path),
         "best_epoch": best.epoch,
@@ -114,10 +113,14 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
     }
 
 
-def _check_writable(workdir: Path) -> None:
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        check_writable(workdir / BEST)
-    except OSError as error:
-        reason = (error.strerror or str(error)).rstrip(".")
-        raise OSError(f"cannot write to --workdir {workdir}: {reason}.") from error
+def _check_outside(workdir: Path, source: str) -> None:
+    """Raise where the run's folder would be read as a class of the data."""
+    kind, _, folder = source.partition(":")
+    if kind != "folder":
+        return
+    data_folder = Path(folder).expanduser().resolve()
+    if data_folder in (workdir.resolve(), *workdir.resolve().parents):
+        raise ValueError(
+            f"--workdir {workdir} lies inside the data, {data_folder}, whose sub-folders are read "
+            "as classes; give a workdir outside of it."
+        )

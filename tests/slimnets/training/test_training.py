@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import keras
@@ -11,12 +12,14 @@ from ml_collections import ConfigDict
 
 from slimnets import data
 from slimnets.data import pipeline
+from slimnets.evaluation import labels_beside
 from slimnets.preprocessing import Preprocessing
 from slimnets.training import default_config
 from slimnets.training.callbacks import SaveBest, StopOnNaN
 from slimnets.training.config import check_config
 from slimnets.training.loop import train
 from slimnets.training.recipe import build_model, build_optimizer
+from slimnets.training.results import Results
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SMALL = Preprocessing(size=(16, 16), crop_fraction=1.0)
@@ -159,7 +162,7 @@ def test_a_workdir_that_cannot_be_written_is_refused_before_any_work(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_names_the_step():
-    watch = StopOnNaN(SaveBest("best.keras"))
+    watch = StopOnNaN(SaveBest(Results("run", {})))
     watch.on_epoch_begin(2)
     watch.on_train_batch_end(6, {"loss": 1.0})
     with pytest.raises(ValueError, match=r"nan in epoch 3, step 8.*none yet"):
@@ -195,7 +198,9 @@ def test_a_training_leaves_the_best_model_and_its_records(runs):
     assert (folder / "labels.txt").read_text().split() == list("0123456789")
     assert json.loads((folder / "config.json").read_text())["epochs"] == 2
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert len((folder / "history.csv").read_text().splitlines()) == 3
+    header, *rows = (folder / "history.csv").read_text().splitlines()
+    assert header == "epoch,accuracy,loss,val_accuracy,val_loss"
+    assert [row.split(",")[0] for row in rows] == ["1", "2"]
     best = max(result["history"]["val_accuracy"])
     assert result["val_accuracy"] == best
     # The saved model is that epoch's: Keras measures the same accuracy on its own.
@@ -224,3 +229,22 @@ def test_a_diverging_training_stops(tmp_path):
     config = tiny_config(**{"optimizer.name": "sgd", "learning_rate.peak": 1e30})
     with pytest.raises(ValueError, match="last good checkpoint"):
         train(config, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_leaves_an_earlier_runs_files_as_they_were(runs, tmp_path):
+    shutil.copytree(runs[0][0], tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(ValueError, match="none yet"):
+        train(tiny_config(**{"learning_rate.peak": 1e38}), tmp_path / "run")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.slow
+def test_a_second_run_keeps_the_first_ones_model_beside_its_own(runs, tmp_path):
+    shutil.copytree(runs[0][0], tmp_path / "run")
+    before = (tmp_path / "run" / "best.keras").read_bytes()
+    train(tiny_config(epochs=1), tmp_path / "run")
+    assert (tmp_path / "run" / "earlier-1.keras").read_bytes() == before
+    assert labels_beside(tmp_path / "run" / "earlier-1.keras") == tuple("0123456789")
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 2
