@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+import slimnets
+
 
 def lively(model: keras.Model, seed: int = 0) -> keras.Model:
     """Fill `model` in place: He-normal kernels, batch norm near (but not at) the identity."""
@@ -20,3 +22,8 @@ def lively(model: keras.Model, seed: int = 0) -> keras.Model:
                 value = rng.normal(0, 0.1, shape)
             weight.assign(value.astype("float32"))
     return model
+
+
+def logits_and_predictions(model: keras.Model) -> keras.Model:
+    """The same network with both outputs: lively logits are far apart, their softmax 0 and 1."""
+    return keras.Model(model.inputs, [slimnets.end_points(model)["Logits"], model.output])

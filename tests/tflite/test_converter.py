@@ -8,10 +8,11 @@ import types
 import keras
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import slimnets
 import tflite
+from tests.helpers.closeness import assert_close, assert_same_probabilities
 from tests.helpers.lively import lively
 
 SIZE = 32
@@ -70,9 +71,9 @@ def int8(model, images):
     return tflite.convert(model, calibration=images, preprocessing=PREPROCESSING)
 
 
-def run(data: bytes, values: np.ndarray) -> np.ndarray:
+def run(data: bytes, values: np.ndarray, **options) -> np.ndarray:
     """The raw outputs of one invocation a value, by LiteRT alone."""
-    interpreter = Interpreter(model_content=data)
+    interpreter = Interpreter(model_content=data, **options)
     interpreter.allocate_tensors()
     outputs = []
     for value in values:
@@ -96,12 +97,11 @@ def operators(data: bytes) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float16", 1e-2)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 5e-6), ("float16", 2e-3)])
 def test_float_files_give_keras_probabilities(model, images, precision, tolerance):
     result = tflite.convert(model, precision=precision, preprocessing=PREPROCESSING)
-    np.testing.assert_allclose(
-        run(result.bytes, images), model.predict(images, verbose=0), rtol=tolerance, atol=1e-6
-    )
+    expected = model.predict(images, verbose=0)
+    assert_same_probabilities(run(result.bytes, images), expected, tolerance)
 
 
 @pytest.mark.slow
@@ -224,8 +224,11 @@ def test_channels_with_their_own_mean_are_normalized_inside_the_file(model, pixe
         outputs = run(result.bytes, pixels.astype(kind)).astype(np.float32)
         scale, zero_point = output["quantization"] if kind == np.uint8 else (1, 0)
         expected = model.predict(inputs.astype(np.float32), verbose=0)
-        tolerance = 1e-5 if kind == np.float32 else 0.06
-        np.testing.assert_allclose((outputs - zero_point) * scale, expected, atol=tolerance)
+        probabilities = (outputs - zero_point) * scale
+        if kind == np.float32:
+            assert_same_probabilities(probabilities, expected, 5e-6)
+        else:
+            np.testing.assert_allclose(probabilities, expected, rtol=0, atol=0.06)
 
 
 @pytest.mark.slow
@@ -242,11 +245,8 @@ def test_other_batch_sizes(model, images):
     assert list(ends(four.bytes)[0]["shape_signature"]) == [4, SIZE, SIZE, 3]
     open_batch = tflite.convert(model, precision="float32", batch_size=None)
     assert list(ends(open_batch.bytes)[0]["shape_signature"]) == [-1, SIZE, SIZE, 3]
-    np.testing.assert_allclose(
-        tflite.Predictor(open_batch.bytes).predict(images, preprocessed=True),
-        model.predict(images, verbose=0),
-        atol=1e-5,
-    )
+    found = tflite.Predictor(open_batch.bytes).predict(images, preprocessed=True)
+    assert_same_probabilities(found, model.predict(images, verbose=0), 5e-6)
 
 
 @pytest.mark.slow
@@ -295,7 +295,11 @@ def test_tensorflow_lite_micro_gives_the_same_output():
         preprocessing=slimnets.preprocessing(net),
     )
     values = (pixels.astype(np.int16) - 128).astype(np.int8)
-    expected = run(result.bytes, values)
+    # Reference kernels count alike on every processor; a phone's fast ones round some sums
+    # otherwise, each processor's in its own way, and a step in one layer can become two.
+    expected = run(result.bytes, values, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    fast = run(result.bytes, values)
+    assert np.abs(fast.astype(int) - expected).max() <= 2
     micro = runtime.Interpreter.from_bytes(result.bytes, arena_size=300_000)
     for value, reference in zip(values, expected, strict=True):
         micro.set_input(value[np.newaxis], 0)
@@ -332,9 +336,8 @@ def test_a_model_trained_in_mixed_precision_becomes_a_float32_file(images):
         keras.config.set_dtype_policy("float32")
     data = tflite.convert(net, precision="float32").bytes
     assert "CAST" not in operators(data)
-    np.testing.assert_allclose(
-        run(data, images), net.predict(images, verbose=0), rtol=1e-2, atol=1e-2
-    )
+    # Keras computes this one in float16, whose steps are 1e-3 of a value.
+    assert_close(run(data, images), net.predict(images, verbose=0), 5e-3)
 
 
 @pytest.mark.slow

@@ -10,6 +10,12 @@ import pytest
 from keras import ops
 
 import slimnets
+from tests.helpers.closeness import (
+    FLOAT64,
+    assert_close,
+    assert_same_probabilities,
+    double_precision,
+)
 from tests.helpers.lively import lively
 
 SIZES = {  # α: total, trainable, {resolution: MACs}; TF-Slim mobilenet_v1.md and docstring
@@ -76,7 +82,7 @@ def base(size=224, **kwargs):
 
 @pytest.fixture(scope="module")
 def small():
-    return slimnets.mobilenet_v1((64, 64, 3), depth_multiplier=0.25, num_classes=7)
+    return lively(slimnets.mobilenet_v1((64, 64, 3), depth_multiplier=0.25, num_classes=7))
 
 
 @pytest.mark.parametrize("alpha", SIZES)
@@ -201,11 +207,13 @@ def test_head_output_shapes(size, kwargs, shape):
 
 
 def test_a_network_of_unknown_size_runs_at_any_size_its_head_takes():
-    model = slimnets.mobilenet_v1((None, None, 3), depth_multiplier=0.25, num_classes=5)
-    fixed = slimnets.mobilenet_v1((224, 224, 3), depth_multiplier=0.25, num_classes=5)
+    options = {"depth_multiplier": 0.25, "num_classes": 5, "prediction_fn": None}
+    with double_precision():
+        model = lively(slimnets.mobilenet_v1((None, None, 3), **options))
+        fixed = slimnets.mobilenet_v1((224, 224, 3), **options)
     fixed.set_weights(model.get_weights())
     image = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype("float32")
-    np.testing.assert_allclose(model(image), fixed(image), atol=1e-6)
+    assert_close(model(image), fixed(image), 1e-6)  # logits are float32 whatever is before them
     anywhere = slimnets.mobilenet_v1((None, None, 3), depth_multiplier=0.25, global_pool=True)
     assert anywhere(np.zeros((2, 50, 71, 3), "float32")).shape == (2, 1000)
 
@@ -216,7 +224,7 @@ def test_prediction_fn_none_returns_the_logits(small):
     )
     logits.set_weights(small.get_weights())
     image = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype("float32")
-    np.testing.assert_allclose(small(image), ops.softmax(logits(image)), atol=1e-6)
+    assert_same_probabilities(small(image), ops.softmax(logits(image)), 2e-6)
     assert np.allclose(np.sum(small(image), axis=-1), 1)
 
 
@@ -270,15 +278,16 @@ def test_fixed_padding_equals_same_at_stride_1_and_not_at_stride_2():
         models = []
         for explicit in (False, True):
             inputs = keras.Input((32, 32, 3))
-            net, _ = slimnets.mobilenet_v1_base(
-                inputs, conv_defs=table, use_explicit_padding=explicit
-            )
+            with double_precision():
+                net, _ = slimnets.mobilenet_v1_base(
+                    inputs, conv_defs=table, use_explicit_padding=explicit
+                )
             models.append(keras.Model(inputs, net))
         models[1].set_weights(models[0].get_weights())
         return [model(image).numpy() for model in models]
 
     same, fixed = pair([slimnets.Conv(3, 1, 8), slimnets.DepthSepConv(5, 1, 8)])
-    np.testing.assert_array_equal(same, fixed)
+    assert_close(same, fixed, FLOAT64)
     same, fixed = pair([slimnets.Conv(3, 2, 8), slimnets.DepthSepConv(3, 2, 8)])
     assert same.shape == fixed.shape
     assert np.abs(same - fixed).max() > 1e-2
@@ -306,9 +315,10 @@ def test_atrous_outputs_sampled_are_the_undilated_networks(output_stride, size):
     outputs = []
     for stride in (32, output_stride):
         inputs = keras.Input((size, size, 3))
-        net, _ = slimnets.mobilenet_v1_base(
-            inputs, depth_multiplier=0.25, output_stride=stride, use_explicit_padding=True
-        )
+        with double_precision():
+            net, _ = slimnets.mobilenet_v1_base(
+                inputs, depth_multiplier=0.25, output_stride=stride, use_explicit_padding=True
+            )
         outputs.append(lively(keras.Model(inputs, net)))
     outputs[1].set_weights(outputs[0].get_weights())
     coarse, dense = (model(image).numpy() for model in outputs)
@@ -316,7 +326,7 @@ def test_atrous_outputs_sampled_are_the_undilated_networks(output_stride, size):
     sampled = dense[:, ::step, ::step]
     assert sampled.shape == coarse.shape
     assert coarse.std() > 0.1
-    np.testing.assert_allclose(sampled, coarse, atol=1e-4)
+    assert_close(sampled, coarse, FLOAT64)
 
 
 @pytest.mark.slow
@@ -348,7 +358,7 @@ def test_a_saved_network_loads_in_a_new_process_that_never_saw_slimnets(small, t
     command = [sys.executable, "-c", _RELOAD, str(tmp_path / "m.keras"), str(tmp_path / "y.npy")]
     subprocess.run(command, check=True, cwd=tmp_path)
     image = np.random.default_rng(3).uniform(-1, 1, (2, 64, 64, 3)).astype("float32")
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), small(image), atol=1e-6)
+    assert_same_probabilities(np.load(tmp_path / "y.npy"), small(image), 2e-6)
 
 
 _JAX = """
@@ -371,4 +381,4 @@ def test_the_same_network_builds_on_the_jax_backend(tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     subprocess.run([sys.executable, "-c", _JAX, *files], check=True, env=environment)
     image = np.random.default_rng(3).uniform(-1, 1, (2, 32, 32, 3)).astype("float32")
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(image), atol=1e-5)
+    assert_same_probabilities(np.load(tmp_path / "y.npy"), model(image), 1e-5)

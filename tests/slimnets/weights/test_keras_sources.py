@@ -9,6 +9,7 @@ import pytest
 
 import slimnets
 from slimnets.weights import load_weights
+from tests.helpers.closeness import assert_same_probabilities
 from tests.helpers.lively import lively
 
 SMALL = {"input_shape": (32, 32, 3), "depth_multiplier": 0.25, "num_classes": 10}
@@ -70,7 +71,7 @@ def test_a_keras_file_brings_its_epsilon_and_insists_on_its_padding(tmp_path):
     other = small(seed=1, use_explicit_padding=True)
     load_weights(other, tmp_path / "source.keras")
     image = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
-    np.testing.assert_allclose(other(image), source(image), rtol=1e-6)
+    assert_same_probabilities(other(image), source(image), 2e-6)
     relu = {"conv": {"activation": "relu"}, "depthwise": {"activation": "relu"}}
     plain = small(use_explicit_padding=True, arg_scope=relu)
     refuses(plain, tmp_path / "source.keras", "has the activation 'relu6'")
@@ -115,7 +116,7 @@ def test_keras_applications_own_weights_give_its_predictions(size):
     ours = slimnets.mobilenet_v1((size, size, 3), depth_multiplier=0.25, num_classes=10)
     load_weights(ours, theirs)
     image = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3)).astype("float32")
-    np.testing.assert_allclose(ours(image), theirs(image), rtol=1e-4, atol=1e-7)
+    assert_same_probabilities(ours(image), theirs(image), 5e-6)
 
 
 def test_keras_applications_models_without_a_top_go_in_without_strict():

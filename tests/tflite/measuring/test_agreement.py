@@ -40,8 +40,9 @@ def test_figures_are_those_of_numpy_on_both_outputs(model, images, int8):
 
     agreement = tflite.compare(model, int8, images)
     assert agreement.n == 20
-    assert agreement.max_abs_error == pytest.approx(error.max(), rel=1e-3)
-    assert agreement.mean_abs_error == pytest.approx(error.mean(), rel=1e-3)
+    noise = 5e-6 * float(np.abs(expected).max())  # of Keras, which is asked twice
+    assert agreement.max_abs_error == pytest.approx(error.max(), rel=0, abs=noise)
+    assert agreement.mean_abs_error == pytest.approx(error.mean(), rel=0, abs=noise)
     assert agreement.top1_agreement == (found.argmax(1) == expected.argmax(1)).mean()
     sqnr = 10 * np.log10((expected**2).sum() / (error**2).sum())
     assert agreement.sqnr_db == pytest.approx(sqnr, abs=0.01)

@@ -5,6 +5,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from tests.helpers.closeness import assert_close
 from tests.helpers.flatgraph import FlatGraph, conv_options, depthwise_options
 from tflite.files.flatbuffer import unpack
 from tflite.measuring.costs import measure_costs, operators_alone, plot_costs
@@ -79,9 +80,7 @@ def test_an_operator_alone_computes_what_it_does_in_the_network(network):
         inputs = unpack(content).subgraphs[0].inputs
         alone = run(content, [whole.get_tensor(int(index)) for index in inputs])
         output = int(operators[indices[-1]].outputs[0])
-        np.testing.assert_allclose(
-            alone.get_tensor(output), whole.get_tensor(output), rtol=1e-4, atol=1e-4
-        )
+        assert_close(alone.get_tensor(output), whole.get_tensor(output), 5e-6)
 
 
 def test_a_file_of_one_operator_carries_no_other_weights(network):
