@@ -44,12 +44,16 @@ TORCHVISION = preprocessing(
 
 @pytest.fixture(scope="module")
 def model():
-    """Seven classes whose scores differ enough that a resize's rounding changes no winner."""
+    """Seven classes whose scores differ enough that no rounding changes a winner.
+
+    The seed was looked for: a reader resizes in its own way, and each processor rounds int8 in
+    its own way too.
+    """
     x = inputs = keras.Input((SIZE, SIZE, 3))
     for depth in (8, 16, 32):
         x = keras.layers.Conv2D(depth, 3, strides=2, padding="same", activation="relu6")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    return lively(keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x)), seed=1)
+    return lively(keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x)), seed=322)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +113,10 @@ def test_mediapipe_finds_keras_top_class(model, photographs, tmp_path, precision
     tflite.convert(
         model, path, precision=precision, calibration=inputs, preprocessing=how, labels=LABELS
     )
-    expected = model.predict(inputs, verbose=0).argmax(axis=-1)
+    probabilities = model.predict(inputs, verbose=0)
+    second, first = np.sort(probabilities, axis=-1)[:, -2:].T
+    assert (first - second).min() > 0.1, "too close to call in int8"
+    expected = probabilities.argmax(axis=-1)
     assert len(set(expected)) > 1
     assert classify(path, photographs) == [(i, LABELS[i]) for i in expected]
 
