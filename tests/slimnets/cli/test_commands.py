@@ -189,6 +189,8 @@ def test_ctrl_c_exits_130_and_leaves_no_temporary_file(tmp_path):
         text=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # A shell starts what it runs in the background with SIGINT ignored, and children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 300
     while not (tmp_path / "best.keras").exists() and time.monotonic() < deadline:
