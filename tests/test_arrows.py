@@ -126,7 +126,7 @@ def in_slimnets(module: str, item: Import) -> Iterator[str]:
         yield f"{theirs} stands above {ours}"
     elif ours in ALONE and theirs != ours:
         yield f"{ours} imports nothing else of slimnets"
-    elif ours == theirs == "nets" and item.target != module:
+    elif ours == theirs == "nets" and module not in (item.target, "slimnets.nets"):
         yield "a family imports no other family"
 
 
