@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import slimnets
+
+ROOT = Path(__file__).parents[2]
 
 # A tenth of a second is the promise; what takes longer is always somebody else's module.
 _IMPORT = """
@@ -34,3 +37,11 @@ def test_every_public_name_loads(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'mobilenet_v9'"):
         _ = slimnets.mobilenet_v9
+
+
+@pytest.mark.parametrize("package", ["slimnets", "tflite"])
+def test_tests_stand_where_the_tested_stands(package):
+    def packages(root):
+        return {str(init.parent.relative_to(root)) for init in root.rglob("__init__.py")}
+
+    assert packages(ROOT / package) == packages(ROOT / "tests" / package)
