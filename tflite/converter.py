@@ -24,6 +24,7 @@ from tflite.measuring.agreement import Agreement, compare
 from tflite.measuring.reports import ConversionReport, report_on
 from tflite.quantizing import calibration as calibration_images
 from tflite.quantizing.engine import Form
+from tflite.quantizing.integer_forms import float_operators
 from tflite.quantizing.lowering import lower
 from tflite.quantizing.tracing import INPUT_NAME
 
@@ -137,6 +138,7 @@ def convert(
 
     deployed = _deployed(model, device, form) if optimize else model
     data = lower(deployed, form, image, images)
+    doubts += _check_float_operators(data, precision, device)
     data = _finish(data, Metadata(image=image, labels=labels, **{"name": model.name, **texts}))
 
     agreement, source = _verify(model, data, shape, image, images)
@@ -281,6 +283,24 @@ def _verify(
             "that happens where activations are all but constant; check the weights and the "
             "calibration images, or try another precision."
         ) from error
+
+
+def _check_float_operators(data: bytes, precision: str, device: targets.Target) -> list[str]:
+    """What an int8 file computes in float32: a doubt, or a ValueError where the device cannot."""
+    left = float_operators(data) if precision == "int8" else []
+    if not left:
+        return []
+    if device.keeps_float_operators:
+        return [
+            f"these operators have no int8 form and stay float32: {', '.join(left)}. The file "
+            "runs on CPUs; replace the layers that make them to have all of it in integers."
+        ]
+    gentler = [other for other in ("float32", "float16", "dynamic") if other in device.precisions]
+    instead = f", or convert with precision={' or '.join(map(repr, gentler))}" if gentler else ""
+    raise ValueError(
+        f"these operators have no int8 form and would stay float32, which target {device.name!r} "
+        f"does not take: {', '.join(left)}. Replace the layers that make them{instead}."
+    )
 
 
 def _check_agreement(agreement: Agreement, precision: str, device: targets.Target) -> list[str]:

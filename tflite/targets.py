@@ -27,6 +27,8 @@ class Target:
             HARD_SWISH, the Edge TPU has none at all).
         native_average_pool: precisions that average windows natively. In the others that is a
             depthwise convolution (XNNPACK has no int8 AVERAGE_POOL_2D).
+        keeps_float_operators: an operator without an int8 kernel stays float32 in an int8 file, and
+            the report says so. Elsewhere such a network is refused.
         splits_groups: grouped convolutions become a split, one convolution a group and a
             concatenation (CONV_2D version 6 is unknown to the Edge TPU compiler, and optimized
             kernels for microcontrollers need not know groups).
@@ -42,6 +44,7 @@ class Target:
     default_output_type: str
     native_hard_swish: frozenset[str]
     native_average_pool: frozenset[str]
+    keeps_float_operators: bool
     splits_groups: bool
     densifies_shuffles: bool
     runs_on_edgetpu: bool = False
@@ -61,6 +64,7 @@ TARGETS = _table(
         default_output_type="uint8",
         native_hard_swish=frozenset(FLOAT_PRECISIONS),
         native_average_pool=frozenset(FLOAT_PRECISIONS),
+        keeps_float_operators=True,
         splits_groups=False,
         densifies_shuffles=False,
     ),
@@ -72,6 +76,7 @@ TARGETS = _table(
         default_output_type="uint8",
         native_hard_swish=frozenset(FLOAT_PRECISIONS),
         native_average_pool=frozenset(FLOAT_PRECISIONS),
+        keeps_float_operators=True,
         splits_groups=False,
         densifies_shuffles=False,
     ),
@@ -83,6 +88,7 @@ TARGETS = _table(
         default_output_type="uint8",
         native_hard_swish=frozenset(),
         native_average_pool=frozenset({"int8"}),
+        keeps_float_operators=False,
         splits_groups=True,
         densifies_shuffles=True,
         runs_on_edgetpu=True,
@@ -95,6 +101,7 @@ TARGETS = _table(
         default_output_type="int8",
         native_hard_swish=frozenset({"float32"}),
         native_average_pool=frozenset({"int8", "float32"}),
+        keeps_float_operators=False,
         splits_groups=True,
         densifies_shuffles=False,
     ),

@@ -17,6 +17,7 @@ from tflite.files import flatbuffer
 from tflite.images import ImageInput
 from tflite.quantizing import engine
 from tflite.quantizing.engine import Form
+from tflite.quantizing.integer_forms import multiply_instead
 from tflite.quantizing.ranges import widen_for_additions, with_input_range
 from tflite.quantizing.tracing import SCOPE, trace
 
@@ -38,8 +39,7 @@ def lower(
             and int16x8.
 
     Raises:
-        ValueError: TensorFlow's converter has no form for a layer; for int8, an operator has no
-            integer form.
+        ValueError: TensorFlow's converter has no form for a layer.
     """
     pixels = images if image is None or images is None else image.to_file(images)
     try:
@@ -58,7 +58,6 @@ def lower(
         ) from error
     if form.precision != "int8":
         return _without_scope(file)
-    _check_fully_integer(file)
     return file if image is None else _with_exact_input(file, image.of_file)
 
 
@@ -72,7 +71,7 @@ def _batches(images: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]
 
 def _adjust(calibrated: bytes, image: ImageInput | None) -> bytes:
     """The calibrated float file with the ranges that it is to be quantized by."""
-    file = _without_scope(calibrated)
+    file = multiply_instead(_without_scope(calibrated))
     if image is not None:
         file = with_input_range(file, *image.of_file.range)
     return widen_for_additions(file)
@@ -116,20 +115,3 @@ def _with_exact_input(data: bytes, image: ImageInput) -> bytes:
         scale=np.asarray([scale], np.float32), zeroPoint=np.asarray([zero_point], np.int64)
     )
     return flatbuffer.pack(flat)
-
-
-def _check_fully_integer(data: bytes) -> None:
-    flat = flatbuffer.unpack(data)
-    graph = flat.subgraphs[0]
-    ends = {int(i) for i in (*graph.inputs, *graph.outputs)}
-    left = {
-        flatbuffer.operator_name(flat, operator)
-        for operator in graph.operators
-        for index in operator.outputs
-        if int(index) not in ends and flatbuffer.type_name(graph.tensors[index]) == "float32"
-    } - {"QUANTIZE", "DEQUANTIZE"}
-    if left:
-        raise ValueError(
-            f"these operators have no int8 form and stay float32: {', '.join(sorted(left))}. "
-            "Replace the layers that make them, or convert with precision='float16' or 'dynamic'."
-        )
