@@ -41,7 +41,7 @@ _GENTLER_THAN_INT8 = ("int16x8", "dynamic", "float16")
 _LEAST_FLOAT_SQNR_DB = 20
 _LEAST_TOP1_AGREEMENT = 0.8
 # Ranges that networks are trained with, as (low, high).
-_KNOWN_RANGES = ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0))
+_KNOWN_RANGES = ((-1.0, 1.0), (0.0, 1.0), (-0.5, 0.5), (0.0, 255.0))
 _END_TYPES = {
     "float32": ("float32",),
     "float16": ("float32",),
@@ -111,7 +111,8 @@ def convert(
             with one mean and std for all channels then has exactly the scale and zero point
             that take raw bytes (1/127.5 and 127 for [-1, 1]). Where channels differ, the
             normalization goes into the file, which then takes plain pixels. None: the range is
-            read off the calibration images, and logged.
+            read off the calibration images where they fill a usual one ([-1, 1], [0, 1],
+            [-0.5, 0.5] or [0, 255]); the report's warnings say what was guessed.
         labels: one name a class, or the path of a text file with one a line.
         optimize: rewrite the float graph for the target first (`simplify_for_deployment`).
         metadata: further texts of the file: "name", "description", "version", "author",
@@ -133,8 +134,8 @@ def convert(
     images = None
     if calibration is not None or precision in _CALIBRATED:
         images = calibration_images.collect(calibration, shape)
-    image = _decide_input(preprocessing, shape, images)
-    doubts = _check_images(images, image, precision)
+    image, doubts = _decide_input(preprocessing, shape, images)
+    doubts += _check_images(images, image, precision)
 
     deployed = _deployed(model, device, form) if optimize else model
     data = lower(deployed, form, image, images)
@@ -203,35 +204,38 @@ def _check_texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
 
 def _decide_input(
     preprocessing: Any, shape: tuple[int, int, int], images: np.ndarray | None
-) -> ImageInput | None:
-    """How pixels become the model's input: as told, or as the calibration images suggest."""
+) -> tuple[ImageInput | None, list[str]]:
+    """How pixels become the model's input, as told or as images tell, and what was guessed."""
     if preprocessing is not None:
         image = image_input(preprocessing, shape)
         # MediaPipe refuses a mean or std per channel, so the file has to do that by itself.
-        return replace(image, in_graph=not image.same_for_all_channels)
+        return replace(image, in_graph=not image.same_for_all_channels), []
     if images is None:
-        return None
+        return None, []
     low, high = float(images.min()), float(images.max())
-    known = (r for r in _KNOWN_RANGES if r[0] <= low and high <= r[1] and (r[0] < 0) == (low < 0))
-    found = next(known, None)
+    seen = f"no preprocessing was given: calibration images lie in {low:g}..{high:g}"
+    found = next((known for known in _KNOWN_RANGES if _fills(known, low, high)), None)
     if found is None:
-        logger.warning(
-            "no preprocessing was given and calibration images lie in %g..%g, which is none of "
-            "the usual ranges: the input is quantized to just that, and the file will not say "
-            "how to prepare images",
-            low,
-            high,
-        )
-        return None
-    logger.warning(
-        "no preprocessing was given: calibration images lie in %g..%g, so the model is assumed "
-        "to expect %g..%g",
-        low,
-        high,
-        *found,
-    )
+        return None, [
+            f"{seen}, which fills none of the usual ranges: the input is quantized to just that, "
+            "and the file does not say how to prepare images. Pass preprocessing=."
+        ]
     channels, std = shape[-1], 255 / (found[1] - found[0])
-    return ImageInput(shape[:2], mean=(-found[0] * std,) * channels, std=(std,) * channels)
+    guess = ImageInput(shape[:2], mean=(-found[0] * std,) * channels, std=(std,) * channels)
+    return guess, [
+        f"{seen}, so the model is assumed to expect {found[0]:g}..{found[1]:g} for pixels 0..255. "
+        "Pass preprocessing= to be sure."
+    ]
+
+
+def _fills(known: tuple[float, float], low: float, high: float) -> bool:
+    """Whether images of this range are certain to be made for `known`: they all but reach its ends.
+
+    Images that a network was trained on in [-0.5, 0.5] lie inside [-1, 1] as well.
+    """
+    slack = 0.1 * (known[1] - known[0])
+    reaches = low <= known[0] + slack and high >= known[1] - slack
+    return reaches and known[0] <= low and high <= known[1]
 
 
 def _check_images(images: np.ndarray | None, image: ImageInput | None, precision: str) -> list[str]:

@@ -1,7 +1,6 @@
 """`convert`: what is in the files, that they agree with Keras, and what it refuses."""
 
 import json
-import logging
 import os
 import types
 
@@ -232,11 +231,30 @@ def test_channels_with_their_own_mean_are_normalized_inside_the_file(model, pixe
 
 
 @pytest.mark.slow
-def test_without_preprocessing_the_range_is_assumed_and_logged(model, images, caplog):
-    with caplog.at_level(logging.WARNING):
-        result = tflite.convert(model, calibration=images)
-    assert "assumed to expect -1..1" in caplog.text
-    assert ends(result.bytes)[0]["quantization"][0] == np.float32(1 / 127.5)
+@pytest.mark.parametrize(
+    ("low", "high"), [(-1.0, 1.0), (0.0, 1.0), (-0.5, 0.5), (0.0, 255.0), (-0.97, 0.9)]
+)
+def test_without_preprocessing_a_usual_range_that_images_fill_is_assumed_and_reported(
+    model, images, low, high
+):
+    filling = low + (images - images.min()) * (high - low) / np.ptp(images)
+    result = tflite.convert(model, calibration=filling)
+    expected = (-1.0, 1.0) if low == -0.97 else (low, high)
+    (warning,) = (w for w in result.report.warnings if "no preprocessing" in w)
+    assert f"assumed to expect {expected[0]:g}..{expected[1]:g}" in warning
+    assert ends(result.bytes)[0]["quantization"][0] == pytest.approx(
+        (expected[1] - expected[0]) / 255, rel=1e-6
+    )
+    assert tflite.read_metadata(result.bytes).image.range == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_without_preprocessing_other_images_give_their_own_range_and_no_advice(model, images):
+    result = tflite.convert(model, calibration=images * np.float32(0.7))
+    scale = ends(result.bytes)[0]["quantization"][0]
+    assert scale == pytest.approx(0.7 * np.ptp(images) / 255, rel=1e-3)
+    assert tflite.read_metadata(result.bytes).image is None
+    assert any("fills none of the usual ranges" in w for w in result.report.warnings)
 
 
 @pytest.mark.slow
