@@ -94,7 +94,8 @@ def check(model: "keras.Model") -> tuple[int, int, int]:
         )
     for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
         if len(tensors) != 1:
-            names = ", ".join(tensor.name for tensor in tensors)
+            # A tensor that no layer made by name is called keras_tensor_7.
+            names = ", ".join(tensor._keras_history.operation.name for tensor in tensors)
             raise ValueError(
                 f"{what} has {len(tensors)} {kind} ({names}); models with one image input and "
                 "one output can be converted. Make one of them, e.g. keras.Model(model.inputs[0],"

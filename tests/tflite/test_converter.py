@@ -553,3 +553,42 @@ def test_code_inside_a_model_file_is_not_run(tmp_path):
 def test_calibration_images_that_do_not_fit_are_refused(model, images, change, message):
     with pytest.raises(ValueError, match=message):
         tflite.convert(model, calibration=change(images), preprocessing=PREPROCESSING)
+
+
+def pooled(dtype=None):
+    x = keras.Input((8, 8, 3), dtype=dtype)
+    return x, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+
+
+@pytest.mark.slow
+def test_a_model_that_ends_in_an_argmax_says_so():
+    x, features = pooled()
+    net = keras.Model(x, keras.ops.argmax(keras.layers.Dense(3)(features), axis=-1))
+    with pytest.raises(ValueError, match=r"ends in int32 numbers \(argmax\).*ends before that"):
+        tflite.convert(net, precision="float32")
+
+
+@pytest.mark.slow
+def test_a_model_of_half_floats_says_how_to_make_it_float32():
+    keras.config.set_dtype_policy("float16")
+    try:
+        x, features = pooled("float32")
+        net = keras.Model(x, keras.layers.Dense(3)(features))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    with pytest.raises(ValueError, match=r"computes in float16.*set_dtype_policy\('float32'\)"):
+        tflite.convert(net, precision="float32")
+
+
+def test_several_outputs_are_called_as_their_layers_are():
+    x, features = pooled()
+    heads = [keras.layers.Dense(n, name=name)(features) for n, name in ((3, "age"), (2, "sex"))]
+    with pytest.raises(ValueError, match=r"2 outputs \(age, sex\)"):
+        tflite.convert(keras.Model(x, heads), precision="float32")
+
+
+def test_two_labels_of_one_sigmoid_output_are_one_too_many():
+    x, features = pooled()
+    net = keras.Model(x, keras.layers.Dense(1, activation="sigmoid")(features))
+    with pytest.raises(ValueError, match="just the name of the class that 1 means, as 'dog'"):
+        tflite.convert(net, precision="float32", labels=["cat", "dog"])

@@ -158,6 +158,11 @@ def check_labels(labels: Any, classes: int | None) -> tuple[str, ...]:
     broken = next((label for label in labels if len(label.splitlines()) != 1), None)
     if broken is not None:
         raise ValueError(f"a label must be one line of text, got {broken!r}.")
+    if classes == 1 and len(labels) == 2:
+        raise ValueError(
+            f"the model has one output, but 2 labels were given ({', '.join(labels)}). Its number "
+            f"is that of one class: give just the name of the class that 1 means, as {labels[1]!r}."
+        )
     if classes is not None and len(labels) != classes:
         raise ValueError(f"the model has {classes} classes, but {len(labels)} labels were given.")
     return labels

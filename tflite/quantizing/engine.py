@@ -6,6 +6,7 @@ TensorFlow; whoever replaces them rewrites this file. `write` is all that the re
 
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -92,8 +93,7 @@ def write(
             warnings.simplefilter("ignore", UserWarning)
             file = bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise EngineError(reason[0].rstrip(".")) from error
+        raise EngineError(_reason(error)) from error
     if form.precision != "int8":
         return file
     with _quiet():
@@ -104,6 +104,14 @@ def write(
             output_data_type=tf.as_dtype(form.output_type),
         )
     return bytes(quantized)
+
+
+def _reason(error: Exception) -> str:
+    """One line without the compiler's own words for where it was."""
+    if missing := re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", str(error)):
+        return f"TensorFlow Lite has no operator for {', '.join(dict.fromkeys(missing))}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
 
 
 @contextmanager

@@ -51,10 +51,8 @@ def lower(
             partial(_adjust, image=image),
         )
     except engine.EngineError as error:
-        custom = _custom_layers(model)
-        hint = f" It has custom layers: {', '.join(custom)}." if custom else ""
         raise ValueError(
-            f"TensorFlow's converter cannot convert {model.name!r}: {error}.{hint}"
+            f"TensorFlow's converter cannot convert {model.name!r}: {_explain(error, model)}"
         ) from error
     if form.precision != "int8":
         return _without_scope(file)
@@ -85,12 +83,28 @@ def _without_scope(data: bytes) -> bytes:
     return flatbuffer.pack(flat)
 
 
-def _custom_layers(model: "keras.Model") -> list[str]:
-    return [
+def _explain(error: engine.EngineError, model: "keras.Model") -> str:
+    """The reason as a user knows the model, where that is clear, and what to do about it."""
+    half = next((w.dtype for w in model.weights if w.dtype in ("float16", "bfloat16")), None)
+    if half:
+        return (
+            f"it computes in {half}. Build it after keras.config.set_dtype_policy('float32'), "
+            "copy the weights with set_weights(old.get_weights()) and convert that; "
+            "precision='float16' stores them as half floats."
+        )
+    output = model.outputs[0]
+    if "int" in output.dtype or output.dtype == "bool":
+        return (
+            f"it ends in {output.dtype} numbers ({output._keras_history.operation.name}), not in "
+            "scores. Convert the model that ends before that, and take the argmax of its answers."
+        )
+    custom = [
         f"{layer.name} ({type(layer).__name__})"
         for layer in model.layers
         if not type(layer).__module__.startswith(("keras.", "tflite."))
     ]
+    hint = f" It has custom layers: {', '.join(custom)}." if custom else ""
+    return f"{error}.{hint}"
 
 
 def _with_exact_input(data: bytes, image: ImageInput) -> bytes:
