@@ -12,13 +12,11 @@ from itertools import count
 from numbers import Integral, Real
 from typing import Any
 
-import keras
-
 from slimnets import layers
+from slimnets import lazy_keras as keras
 from slimnets.arg_scope import arg_scope
 from slimnets.conv_defs import (
     Conv,
-    DepthSepConv,
     Factor,
     FusedInvertedResidual,
     InvertedResidual,
@@ -76,18 +74,6 @@ def _conv(x: Any, record: Conv, site: Site) -> Iterator[tuple[str, Any]]:
             end_point=site.name,
         ),
     )
-
-
-@block(DepthSepConv)
-def _depthwise_separable(x: Any, record: DepthSepConv, site: Site) -> Iterator[tuple[str, Any]]:
-    name = f"{site.name}_depthwise"
-    x = layers.depthwise(
-        x, record.kernel, stride=site.stride, rate=site.rate, name=name, end_point=name
-    )
-    yield name, x
-    name = f"{site.name}_pointwise"
-    bias = True if record.pointwise_bias else None
-    yield name, layers.conv(x, site.width(record.depth), use_bias=bias, name=name, end_point=name)
 
 
 @block(InvertedResidual)

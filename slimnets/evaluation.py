@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from slimnets.catalog import for_size, preprocessing
 from slimnets.data import Source
-from slimnets.preprocessing import Preprocessing, for_size, preprocessing, read_rgb
+from slimnets.preprocessing import Preprocessing, read_rgb
 from tflite import progress
 from tflite.keras_models import load_file
 

@@ -10,8 +10,7 @@ import math
 from numbers import Real
 from typing import Any
 
-import keras
-
+from slimnets import lazy_keras as keras
 from slimnets.arg_scope import arguments
 from slimnets.conv_defs import make_divisible
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-import keras
-
 from slimnets import layers
+from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope, family_defaults
 from slimnets.arg_scope import arg_scope as scope_of_call
-from slimnets.builder import EndPoints, check_image_batch
+from slimnets.builder import EndPoints, build_body, check_image_batch, check_multiplier
+from slimnets.conv_defs import make_divisible
+from slimnets.weights.loading import load_weights, source_requirements
 
 
 def image_input(input_shape: Sequence[int | None], inputs: Any = None) -> Any:
@@ -44,9 +46,123 @@ def scopes(family: Scope, own: Scope | None) -> Iterator[None]:
         yield
 
 
+def divisible(depth: float, min_depth: int) -> int:
+    """Channels as MobileNetV2 and its heirs round them: multiples of 8, at least `min_depth`."""
+    return make_divisible(depth, min_value=min_depth)
+
+
+@dataclass(frozen=True)
+class Body:
+    """A family's table and how it is scaled, named and built.
+
+    Attributes:
+        table: the family's own; `conv_defs` replaces it.
+        scope: makes the family's defaults.
+        channels: (depth in the table · depth_multiplier, min_depth) → channels.
+        names: the names of a table's records; None: layer_1, layer_2, ….
+        prepare: what is done to a table before it is built.
+    """
+
+    table: Sequence[Any]
+    scope: Callable[[], Scope]
+    channels: Callable[[float, int], int] = divisible
+    names: Callable[[Sequence[Any]], Iterable[str]] | None = None
+    prepare: Callable[[Sequence[Any]], Sequence[Any]] = lambda table: table
+
+    def build(
+        self,
+        inputs: Any,
+        final_endpoint: str | None = None,
+        min_depth: int = 8,
+        depth_multiplier: float = 1.0,
+        conv_defs: Sequence[Any] | None = None,
+        output_stride: int | None = None,
+        use_explicit_padding: bool = False,
+    ) -> tuple[Any, EndPoints]:
+        """The body up to `final_endpoint`: what every `…_base` function does.
+
+        Args:
+            inputs: keras tensor (B, H, W, C); H and W may be None.
+            final_endpoint: where to stop; None: at the table's end.
+            min_depth: no layer gets fewer channels.
+            depth_multiplier: α > 0 on every depth.
+            conv_defs: a table in place of the family's.
+            output_stride: None, 8, 16 or 32: past it, strides become dilation.
+            use_explicit_padding: fixed padding, as in PyTorch, in place of SAME.
+
+        Returns:
+            The last tensor and the end points, in building order.
+
+        Raises:
+            ValueError: a value out of range; an unknown record or end point.
+            TypeError: depth_multiplier is not a number.
+        """
+        check_multiplier(depth_multiplier, min_depth)
+        table = self.prepare(self.table if conv_defs is None else conv_defs)
+        with scopes(self.scope(), None):
+            return build_body(
+                inputs,
+                table,
+                width=lambda depth: self.channels(depth * depth_multiplier, min_depth),
+                names=self.names and self.names(table),
+                output_stride=output_stride,
+                use_explicit_padding=use_explicit_padding,
+                final_endpoint=final_endpoint,
+            )
+
+
+# What a network's function decides itself, though the functions that it calls take it.
+_NOT_THE_CALLERS = ("final_endpoint", "local_pool", "before_logits")
+
+
+def keywords_of(
+    *others: Callable[..., Any], without: Sequence[str] = _NOT_THE_CALLERS
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Show the keywords of `others` in the signature of a function that passes its own on to them.
+
+    So each is written down where it is used. Those without a default are the function's business.
+    Whatever none of them takes is a TypeError here, before anything is built.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function)
+        kinds = {p.kind for p in signature.parameters.values()}
+        shown = {
+            name: p
+            for name, p in signature.parameters.items()
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        }
+        for other in others:
+            for name, p in inspect.signature(other).parameters.items():
+                if p.default is p.empty or name in without or name in shown:
+                    continue
+                # Only *args can pass places on.
+                by_place = inspect.Parameter.VAR_POSITIONAL in kinds
+                shown[name] = p if by_place else p.replace(kind=p.KEYWORD_ONLY)
+        order = sorted(shown.values(), key=lambda p: p.kind)
+        signature = signature.replace(parameters=order)
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}() {error}") from None
+            return function(*args, **kwargs)
+
+        checked.__signature__ = signature
+        return checked
+
+    return decorate
+
+
+# What `…_base` functions pass on to `Body.build`.
+body_keywords = keywords_of(Body.build, without=())
+
+
 def classifier(
     input_shape: Sequence[int | None],
-    body: Callable[[Any], tuple[Any, EndPoints]],
+    body: Callable[..., tuple[Any, EndPoints]],
     scope: Scope,
     *,
     name: str,
@@ -59,21 +175,31 @@ def classifier(
     spatial_squeeze: bool = True,
     prediction_fn: Any = "softmax",
     arg_scope: Scope | None = None,
+    **of_body: Any,
 ) -> keras.Model:
     """Input → body → pool → [before_logits] → dropout → logits → predictions, as a model.
 
     Args:
-        body: keras tensor → (net, end points).
+        input_shape: (height, width, channels); height and width may be None.
+        body: keras tensor and the keywords `of_body` → (net, end points).
         scope: the family's defaults, under the active scopes and under `arg_scope`.
+        name: of the model.
+        inputs: a keras tensor to build on, in place of `input_shape`.
+        num_classes: 0 or None: no classifier; the pooled features (B, 1, 1, C) are returned.
+        global_pool: pool any map to 1×1.
         local_pool: what pools where `global_pool` is False; None: nothing does.
         before_logits: layers between pool and dropout; left out without a classifier.
-        dropout_keep_prob: None: the scope's.
+        dropout_keep_prob: share of the pooled features kept in training; None: the scope's.
+        spatial_squeeze: drop height and width of the logits; False keeps (B, h, w, classes).
+        prediction_fn: Keras activation (name or callable) on the logits; None returns logits.
+        arg_scope: default arguments for this call.
 
-    The other arguments are those that all networks share (`slimnets.mobilenet_v2`).
+    Raises:
+        ValueError, TypeError: an argument out of range; the message says what is allowed.
     """
     with scopes(scope, arg_scope):
         image = image_input(input_shape, inputs)
-        net, end_points = body(image)
+        net, end_points = body(image, **of_body)
         if global_pool:
             net = layers.global_pool(net, "global_pool")
         elif local_pool is not None:
@@ -90,6 +216,29 @@ def classifier(
                 prediction_fn=prediction_fn,
             )
     return finish(image, net, name)
+
+
+def fixed_width_network(
+    input_shape: Sequence[int | None],
+    conv_defs: Sequence[Any],
+    names: Iterable[str],
+    scope: Scope,
+    *,
+    use_explicit_padding: bool = True,
+    **kwargs: Any,
+) -> keras.Model:
+    """A classifier whose table's depths are its channels; `kwargs` as `classifier`."""
+
+    def body(image: Any) -> tuple[Any, EndPoints]:
+        return build_body(
+            image,
+            conv_defs,
+            width=lambda depth: depth,
+            names=names,
+            use_explicit_padding=use_explicit_padding,
+        )
+
+    return classifier(input_shape, body, scope, **kwargs)
 
 
 def add_logits(
@@ -172,8 +321,6 @@ def takes_weights(function: Callable[..., keras.Model]) -> Callable[..., keras.M
     def build(*args: Any, weights: Any = None, **kwargs: Any) -> keras.Model:
         if weights is None:
             return function(*args, **kwargs)
-        from slimnets.weights import load_weights, source_requirements
-
         required = source_requirements(weights, function.__name__, **kwargs)
         model = function(*args, **{**required, **kwargs})
         load_weights(model, weights)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -190,95 +189,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         page = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(page, rgba).convert("RGB")
     return image.convert("RGB")
-
-
-# TF-Slim's inception preprocessing at evaluation: central_crop(0.875), resize, [-1, 1].
-_INCEPTION = Preprocessing()
-# torchvision's ImageClassification preset: resize 256, crop 224, per-channel mean and std.
-_TORCHVISION = Preprocessing(
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    value_range=(0.0, 1.0),
-    keep_aspect_ratio=True,
-)
-# The whole little picture: there is nothing around the object to cut away.
-_SMALL_PICTURES = dataclasses.replace(_INCEPTION, size=(32, 32), crop_fraction=1.0)
-
-# Beginnings of network names, in lower case without separators; the longest that fits counts.
-STYLES: Mapping[str, Preprocessing] = MappingProxyType(
-    {
-        "mobilenet": _INCEPTION,
-        "mobilenetv1cifar": _SMALL_PICTURES,
-        "mobilenetv2cifar": _SMALL_PICTURES,
-        "squeezenet": _TORCHVISION,
-        "squeezenetcifar": _SMALL_PICTURES,
-        "shufflenet": _TORCHVISION,
-        "shufflenetv1cifar": _SMALL_PICTURES,
-        "shufflenetv2cifar": _SMALL_PICTURES,
-    }
-)
-
-# Below this input size photographs are used whole: CIFAR, MNIST and the like are cut to their
-# object already, and a network for them has no pixel to spare.
-_SMALL_INPUT = 96
-
-
-def preprocessing(name_or_model: Any) -> Preprocessing:
-    """The preprocessing a network expects.
-
-    Args:
-        name_or_model: a network's name ("mobilenet_v1", "MobilenetV1", "mobilenet_v2_140"), the
-            name of published weights ("mobilenet_v2-b0353104"), or a Keras model, whose name tells
-            the family and whose input shape the size.
-
-    Returns:
-        The family's `Preprocessing`: TF-Slim's [-1, 1] for MobileNets, but torchvision's mean and
-        std for one with fixed padding, which is how PyTorch's weights need it built. For a model
-        with a known input size, `size` is that size; and with inputs smaller than 96 pixels the
-        whole image is used (crop_fraction 1).
-
-    Raises:
-        ValueError: no family is known by this name.
-        TypeError: neither a name nor a model.
-    """
-    if isinstance(name_or_model, str):
-        from slimnets.weights.sources import SOURCES
-
-        published = {source.name: source.preprocessing for source in SOURCES}
-        return published.get(name_or_model) or _style(name_or_model)
-    shape = getattr(name_or_model, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4:
-        raise TypeError(
-            "preprocessing takes a network's name or a Keras model with one image input "
-            f"(batch, height, width, channels), got {type(name_or_model).__name__}"
-            f"{'' if shape is None else f' with input shape {shape}'}."
-        )
-    style = _style(name_or_model.name)
-    if style is _INCEPTION and _has_fixed_padding(name_or_model):
-        style = _TORCHVISION
-    return style if None in shape[1:3] else for_size(style, shape[1:3])
-
-
-def _has_fixed_padding(model: Any) -> bool:
-    return any(
-        type(layer).__name__ == "ZeroPadding2D" and layer.name.endswith(".pad")
-        for layer in model.layers
-    )
-
-
-def for_size(style: Preprocessing, size: Sequence[int]) -> Preprocessing:
-    """`style` at another input size; small inputs take the whole image (see `preprocessing`)."""
-    height, width = size
-    crop = 1.0 if min(height, width) < _SMALL_INPUT else style.crop_fraction
-    return dataclasses.replace(style, size=(height, width), crop_fraction=crop)
-
-
-def _style(name: str) -> Preprocessing:
-    key = re.sub(r"[^a-z0-9]", "", name.lower())
-    matches = [known for known in STYLES if key.startswith(known)]
-    if not matches:
-        raise ValueError(
-            f"no preprocessing is known for {name!r}; known are names that begin with "
-            f"{', '.join(STYLES)}. For another network build slimnets.preprocessing.Preprocessing."
-        )
-    return STYLES[max(matches, key=len)]

@@ -18,13 +18,15 @@ SLIMNETS = (
     ("cli",),
     ("training", "optimization", "evaluation", "benchmark", "report", "charts"),
     ("data", "complexity", "sidecar"),
-    ("catalog", "preprocessing"),
+    ("catalog",),
     ("nets",),
     ("network",),
     ("weights",),
     ("builder",),
     ("layers",),
-    ("scopes", "arg_scope", "conv_defs"),
+    ("scopes",),
+    ("arg_scope", "conv_defs"),
+    ("preprocessing", "names", "lazy_keras"),
 )
 # These import nothing else of slimnets.
 ALONE = ("charts", "data", "complexity", "sidecar")
@@ -50,7 +52,7 @@ TENSORFLOW = ("tensorflow", "tf_keras", "tensorflow_model_optimization")
 WHOLLY_TENSORFLOW = ("slimnets.data.pipeline", "slimnets.optimization")
 # Networks build on any backend of Keras.
 ANY_BACKEND = tuple(
-    f"slimnets.{unit}" for row in SLIMNETS[-6:] for unit in row if unit != "weights"
+    f"slimnets.{unit}" for row in SLIMNETS[-8:] for unit in row if unit != "weights"
 )
 
 # Modules of one name that mean one thing in two places; everything else has a name of its own.

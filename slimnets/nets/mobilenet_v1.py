@@ -14,17 +14,52 @@ Parameters and multiply-adds of `mobilenet_v1` with 1000 classes, all confirmed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-import keras
-
+from slimnets import layers
+from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope
-from slimnets.builder import EndPoints, build_body, check_multiplier
-from slimnets.conv_defs import Conv, DepthSepConv
-from slimnets.network import classifier, scopes, takes_weights
+from slimnets.builder import EndPoints, Site, block
+from slimnets.conv_defs import Conv, KernelRecord
+from slimnets.network import Body, body_keywords, classifier, keywords_of, scopes, takes_weights
+from slimnets.weights.families import CIFAR100, IMAGENET, Family, Row, register
+from slimnets.weights.keras_applications import width as keras_width
+from slimnets.weights.namings import CheckpointNaming, KerasNaming, Shapes, StateDictNaming
+from slimnets.weights.sources import INCEPTION, SMALL_PICTURES, tf_slim_by_size
+from slimnets.weights.state_dicts import width as torch_width
+from slimnets.weights.tf_slim import width as slim_width
+from slimnets.weights.units import LOGITS, convolution, rename
+from slimnets.weights.variants import Variant, multiplier
+
+
+@dataclass(frozen=True, slots=True)
+class DepthSepConv(KernelRecord):
+    """Depthwise k×k (with the stride), then pointwise 1×1 to `depth`, each with BN and activation.
+
+    Source: MobileNetV1, section 3.1 (arXiv 1704.04861).
+    """
+
+    kernel: int
+    stride: int
+    depth: int
+    pointwise_bias: bool = False
+
+
+@block(DepthSepConv)
+def _depthwise_separable(x: Any, record: DepthSepConv, site: Site) -> Iterator[tuple[str, Any]]:
+    name = f"{site.name}_depthwise"
+    x = layers.depthwise(
+        x, record.kernel, stride=site.stride, rate=site.rate, name=name, end_point=name
+    )
+    yield name, x
+    name = f"{site.name}_pointwise"
+    bias = True if record.pointwise_bias else None
+    yield name, layers.conv(x, site.width(record.depth), use_bias=bias, name=name, end_point=name)
+
 
 # Table 1 of the paper.
 MOBILENET_V1_DEFS = (
@@ -101,107 +136,65 @@ def mobilenet_v1_arg_scope(
     }
 
 
+def _channels(depth: float, min_depth: int) -> int:
+    return max(int(depth), min_depth)
+
+
+def _names(conv_defs: Sequence[Any]) -> Iterator[str]:
+    return (f"Conv2d_{i}" for i in count())
+
+
+_BODY = Body(MOBILENET_V1_DEFS, mobilenet_v1_arg_scope, _channels, _names)
+
+
+@body_keywords
 def mobilenet_v1_base(
-    inputs: Any,
-    final_endpoint: str = "Conv2d_13_pointwise",
-    min_depth: int = 8,
-    depth_multiplier: float = 1.0,
-    conv_defs: Sequence[Conv | DepthSepConv] | None = None,
-    output_stride: int | None = None,
-    use_explicit_padding: bool = False,
+    inputs: Any, final_endpoint: str | None = "Conv2d_13_pointwise", *args: Any, **kwargs: Any
 ) -> tuple[Any, EndPoints]:
     """The body of MobileNetV1 up to `final_endpoint`.
 
+    A layer gets max(int(depth · depth_multiplier), min_depth) channels. Arguments, result and
+    errors: `slimnets.network.Body.build`.
+
     Args:
-        inputs: keras tensor (B, H, W, C); H and W may be None.
         final_endpoint: `Conv2d_0`, or `Conv2d_i_depthwise` or `Conv2d_i_pointwise` for i in
             1…13. With `conv_defs` of one's own and this default: the table's end.
-        min_depth: no layer gets fewer channels.
-        depth_multiplier: α > 0 on every depth: max(int(depth · α), min_depth) channels.
-        conv_defs: the table; default `MOBILENET_V1_DEFS`.
-        output_stride: None, 8, 16 or 32: past it, strides become dilation.
-        use_explicit_padding: fixed padding in place of SAME.
-
-    Returns:
-        The last tensor and the end points, in building order.
-
-    Raises:
-        ValueError: a value out of range; an unknown record or end point.
-        TypeError: depth_multiplier is not a number.
     """
-    check_multiplier(depth_multiplier, min_depth)
-    if conv_defs is not None and final_endpoint == "Conv2d_13_pointwise":
+    if final_endpoint == "Conv2d_13_pointwise":
         final_endpoint = None
-    with scopes(mobilenet_v1_arg_scope(), None):
-        return build_body(
-            inputs,
-            MOBILENET_V1_DEFS if conv_defs is None else conv_defs,
-            width=lambda depth: max(int(depth * depth_multiplier), min_depth),
-            names=(f"Conv2d_{i}" for i in count()),
-            output_stride=output_stride,
-            use_explicit_padding=use_explicit_padding,
-            final_endpoint=final_endpoint,
-        )
+    return _BODY.build(inputs, final_endpoint, *args, **kwargs)
 
 
 @takes_weights
+@keywords_of(mobilenet_v1_base, classifier)
 def mobilenet_v1(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
-    inputs: Any = None,
-    num_classes: int | None = 1000,
-    depth_multiplier: float = 1.0,
-    min_depth: int = 8,
-    dropout_keep_prob: float = 0.999,
-    conv_defs: Sequence[Conv | DepthSepConv] | None = None,
-    output_stride: int | None = None,
-    use_explicit_padding: bool = False,
-    spatial_squeeze: bool = True,
+    dropout_keep_prob: float | None = 0.999,
     global_pool: bool = False,
-    prediction_fn: Any = "softmax",
-    arg_scope: Scope | None = None,
     name: str = "MobilenetV1",
+    **kwargs: Any,
 ) -> keras.Model:
     """MobileNetV1, (B, H, W, C) → (B, num_classes).
 
     Args:
-        input_shape: (height, width, channels); height and width may be None.
-        inputs: a keras tensor to build on, in place of `input_shape`.
-        num_classes: 0 or None: no classifier; the pooled features (B, 1, 1, C) are returned.
-        depth_multiplier, min_depth, conv_defs, output_stride, use_explicit_padding: as
-            `mobilenet_v1_base`.
-        dropout_keep_prob: share of the pooled features kept in training, in (0, 1].
-        spatial_squeeze: drop height and width of the logits; False keeps (B, h, w, classes).
         global_pool: False: a 7×7 window with stride 2 (smaller where the map is), so that an
             input larger than 224 gives a map of predictions. True: pool any map to 1×1.
-        prediction_fn: Keras activation (name or callable) on the logits; None returns logits.
         weights: as in `slimnets.load_weights`; None: freshly initialized.
         arg_scope: default arguments for this call (`mobilenet_v1_arg_scope(...)`).
         name: of the model; the default is TF-Slim's variable scope.
 
-    Raises:
-        ValueError, TypeError: an argument out of range; the message says what is allowed.
+    The other arguments and the errors: `slimnets.network.classifier` and `mobilenet_v1_base`.
     """
     return classifier(
         input_shape,
-        partial(
-            mobilenet_v1_base,
-            min_depth=min_depth,
-            depth_multiplier=depth_multiplier,
-            conv_defs=conv_defs,
-            output_stride=output_stride,
-            use_explicit_padding=use_explicit_padding,
-        ),
+        mobilenet_v1_base,
         mobilenet_v1_arg_scope(),
-        inputs=inputs,
-        num_classes=num_classes,
         global_pool=global_pool,
         local_pool=_window_pool,
         dropout_keep_prob=dropout_keep_prob,
-        spatial_squeeze=spatial_squeeze,
-        prediction_fn=prediction_fn,
-        arg_scope=arg_scope,
         name=name,
+        **kwargs,
     )
 
 
@@ -261,3 +254,142 @@ def _pytorch_scope(weight_decay: float) -> Scope:
     )
     relu = {"activation": "relu"}
     return scope | {"conv": scope["conv"] | relu, "depthwise": scope["depthwise"] | relu}
+
+
+# What a state dict or a model of this family is, told from its widths.
+
+
+def _variant(last_width: int, classes: int, network: str = "mobilenet_v1") -> Variant:
+    """From the width of the last pointwise convolution."""
+    return Variant(network, multiplier(last_width, 1024, int), classes)
+
+
+def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
+    if "Conv2d_0" not in units:
+        return None
+    biased = convolution(model, "Conv2d_1_pointwise").use_bias
+    last_width = convolution(model, "Conv2d_13_pointwise").filters
+    return _variant(last_width, classes, "mobilenet_v1_cifar" if biased else "mobilenet_v1")
+
+
+def _variant_of_checkpoint(shapes: Shapes, classes: int) -> Variant:
+    return _variant(slim_width(shapes, "Conv2d_13_pointwise"), classes)
+
+
+def _variant_of_keras(shapes: Shapes, classes: int) -> Variant:
+    return _variant(keras_width(shapes, "conv_pw_13"), classes)
+
+
+def _variant_of_port(shapes: Shapes, classes: int) -> Variant:
+    return _variant(torch_width(shapes, "model.13.3"), classes)
+
+
+def _variant_of_cifar(shapes: Shapes, classes: int) -> Variant:
+    return _variant(torch_width(shapes, "conv4.1.pointwise.0"), classes, "mobilenet_v1_cifar")
+
+
+# Its layers' names elsewhere.
+_SLIM_UNITS = {
+    r"(Conv2d_\d+(_depthwise|_pointwise)?)": r"\1",
+    re.escape(LOGITS): r"Logits/Conv2d_1c_1x1",
+}
+_KERAS_UNITS = {
+    r"Conv2d_0": r"{conv1,conv1_bn}",
+    r"Conv2d_(\d+)_depthwise": r"conv_dw_\1{,_bn}",
+    r"Conv2d_(\d+)_pointwise": r"conv_pw_\1{,_bn}",
+    re.escape(LOGITS): r"conv_preds",
+}
+_PORT_UNITS = {
+    r"Conv2d_0": r"model.0.{0,1}",
+    r"Conv2d_(\d+)_depthwise": r"model.\1.{0,1}",
+    r"Conv2d_(\d+)_pointwise": r"model.\1.{3,4}",
+    re.escape(LOGITS): r"fc",
+}
+
+
+def _cifar_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
+    stage, index = 0, 0
+    for unit in units:
+        if unit == LOGITS:
+            yield unit, "fc"
+        elif unit == "Conv2d_0":
+            yield unit, "stem.0.{conv,bn}"
+        elif match := re.fullmatch(r"Conv2d_\d+_(depthwise|pointwise)", unit):
+            part = match[1]
+            if part == "depthwise":
+                # A stride opens a stage; the stem is the one before the first.
+                opens = convolution(model, unit).strides != (1, 1)
+                stage, index = (stage + 1, 0) if opens else (stage, index + 1)
+            place = f"conv{stage}.{index}" if stage else f"stem.{index}"
+            yield unit, f"{place}.{part}.{{0,1}}"
+
+
+_URL = "http://download.tensorflow.org/models/mobilenet_v1_2018_02_22"
+_SIZES = (224, 192, 160, 128)
+# Depth multiplier: (top-1, top-5) at each resolution. Source: TF-Slim's `mobilenet_v1.md`.
+_ACCURACY = {
+    1.0: ((70.9, 89.9), (70.0, 89.2), (68.0, 87.7), (65.2, 85.8)),
+    0.75: ((68.4, 88.2), (67.2, 87.3), (65.3, 86.0), (62.1, 83.9)),
+    0.5: ((63.3, 84.9), (61.7, 83.6), (59.1, 81.9), (56.3, 79.4)),
+    0.25: ((49.8, 74.2), (47.7, 72.3), (45.5, 70.3), (41.5, 66.3)),
+}
+_ROWS = (
+    # name                    builder             options                     input     params     multiply-adds  top-1 int8
+    Row("mobilenet_v1",       mobilenet_v1,       {},                         IMAGENET, 4_253_864, 568_740_352,   70.9, 69.7),
+    Row("mobilenet_v1_075",   mobilenet_v1,       {"depth_multiplier": 0.75}, IMAGENET, 2_601_976, 325_400_448,   68.4, 67.9),
+    Row("mobilenet_v1_050",   mobilenet_v1,       {"depth_multiplier": 0.5},  IMAGENET, 1_342_536, 149_497_088,   63.3, 62.2),
+    Row("mobilenet_v1_025",   mobilenet_v1,       {"depth_multiplier": 0.25}, IMAGENET, 475_544,   41_030_272,    49.8, 48.2),
+    Row("mobilenet_v1_cifar", mobilenet_v1_cifar, {},                         CIFAR100, 3_337_316, 46_446_592),
+)  # fmt: skip
+
+_PLAIN_RELU = {"conv": {"activation": "relu"}, "depthwise": {"activation": "relu"}}
+
+FAMILY = register(
+    Family(
+        name="mobilenet_v1",
+        paper="1704.04861",
+        rows=_ROWS,
+        # keras.applications calls it "mobilenet_1.00_224".
+        styles={"mobilenet": INCEPTION, "mobilenetv1cifar": SMALL_PICTURES},
+        variant=_variant_of_model,
+        sources=tuple(tf_slim_by_size("mobilenet_v1", _URL, _SIZES, _ACCURACY)),
+        checkpoints=(
+            CheckpointNaming(
+                scope="MobilenetV1",
+                name_units=lambda units: rename(_SLIM_UNITS, units),
+                variant=_variant_of_checkpoint,
+            ),
+        ),
+        keras_models=(
+            KerasNaming(
+                title="MobileNet",
+                pattern=r"conv_(dw|pw)_\d+(_bn)?/",
+                name_units=lambda units: rename(_KERAS_UNITS, units),
+                variant=_variant_of_keras,
+                classifier=("conv_preds",),
+                odd_as_same=False,
+            ),
+        ),
+        state_dicts=(
+            StateDictNaming(
+                networks=("mobilenet_v1",),
+                origin="the PyTorch port",
+                signature=("model.0.0.weight", "model.1.3.weight"),
+                name_units=lambda units, model: rename(_PORT_UNITS, units),
+                variant=_variant_of_port,
+                classifier="fc",
+                dense=("fc",),
+                requires={"use_explicit_padding": True, "arg_scope": _PLAIN_RELU},
+            ),
+            StateDictNaming(
+                networks=("mobilenet_v1_cifar",),
+                origin="the PyTorch CIFAR form",
+                signature=("stem.0.conv.weight", "stem.1.depthwise.0.weight"),
+                name_units=_cifar_units,
+                variant=_variant_of_cifar,
+                classifier="fc",
+                dense=("fc",),
+            ),
+        ),
+    )
+)

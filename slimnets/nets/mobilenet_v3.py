@@ -6,19 +6,27 @@ TF-Slim `nets/mobilenet/mobilenet_v3.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-import keras
-
 from slimnets import layers
+from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope
-from slimnets.builder import EndPoints, build_body, check_multiplier
+from slimnets.builder import EndPoints
 from slimnets.conv_defs import Conv, Factor, FusedInvertedResidual, InvertedResidual, make_divisible
-from slimnets.nets.mobilenet_v2 import training_scope
-from slimnets.network import classifier, scopes, takes_weights
+from slimnets.network import Body, body_keywords, classifier, keywords_of, takes_weights
+from slimnets.scopes import training_scope
+from slimnets.weights.families import IMAGENET, Family, Row, register
+from slimnets.weights.keras_applications import width as keras_width
+from slimnets.weights.namings import CheckpointNaming, KerasNaming, Shapes, StateDictNaming
+from slimnets.weights.sources import INCEPTION, TORCHVISION_232, tf_slim, torchvision
+from slimnets.weights.state_dicts import width as torch_width
+from slimnets.weights.tf_slim import block_widths, inverted_units
+from slimnets.weights.tf_slim import width as slim_width
+from slimnets.weights.units import LOGITS, blocks, convolution
+from slimnets.weights.variants import Variant, multiplier
 
 # Table 1 of the paper.
 MOBILENET_V3_LARGE_DEFS = (
@@ -127,65 +135,56 @@ def _scope() -> Scope:
     return training_scope(weight_decay=1e-5, bn_decay=0.99, activation="relu")
 
 
-def mobilenet_v3_large_base(
-    inputs: Any,
-    final_endpoint: str | None = None,
-    min_depth: int = 8,
-    depth_multiplier: float = 1.0,
-    conv_defs: Sequence[Any] | None = None,
-    output_stride: int | None = None,
-    use_explicit_padding: bool = False,
-) -> tuple[Any, EndPoints]:
+_LARGE = Body(MOBILENET_V3_LARGE_DEFS, _scope)
+_SMALL = Body(MOBILENET_V3_SMALL_DEFS, _scope)
+_EDGETPU = Body(MOBILENET_EDGETPU_DEFS, _scope)
+
+
+@body_keywords
+def mobilenet_v3_large_base(inputs: Any, *args: Any, **kwargs: Any) -> tuple[Any, EndPoints]:
     """The body of MobileNetV3-Large up to `final_endpoint` (`layer_1` … `layer_17`).
 
-    Arguments, result and errors as `mobilenet_v2_base`; an expansion keeps the table's ratio to
-    the block's input, rounded to a multiple of 8.
+    An expansion keeps the table's ratio to the block's input, rounded to a multiple of 8.
+    Arguments, result and errors: `slimnets.network.Body.build`.
     """
-    check_multiplier(depth_multiplier, min_depth)
-    with scopes(_scope(), None):
-        return build_body(
-            inputs,
-            MOBILENET_V3_LARGE_DEFS if conv_defs is None else conv_defs,
-            width=lambda depth: make_divisible(depth * depth_multiplier, min_value=min_depth),
-            output_stride=output_stride,
-            use_explicit_padding=use_explicit_padding,
-            final_endpoint=final_endpoint,
-        )
+    return _LARGE.build(inputs, *args, **kwargs)
 
 
-def mobilenet_v3_small_base(
-    inputs: Any, *args: Any, conv_defs: Sequence[Any] | None = None, **kwargs: Any
-) -> tuple[Any, EndPoints]:
+@body_keywords
+def mobilenet_v3_small_base(inputs: Any, *args: Any, **kwargs: Any) -> tuple[Any, EndPoints]:
     """The body of MobileNetV3-Small up to `final_endpoint` (`layer_1` … `layer_13`).
 
     Arguments as `mobilenet_v3_large_base`.
     """
-    table = MOBILENET_V3_SMALL_DEFS if conv_defs is None else conv_defs
-    return mobilenet_v3_large_base(inputs, *args, conv_defs=table, **kwargs)
+    return _SMALL.build(inputs, *args, **kwargs)
 
 
-def mobilenet_edgetpu_base(
-    inputs: Any, *args: Any, conv_defs: Sequence[Any] | None = None, **kwargs: Any
-) -> tuple[Any, EndPoints]:
+@body_keywords
+def mobilenet_edgetpu_base(inputs: Any, *args: Any, **kwargs: Any) -> tuple[Any, EndPoints]:
     """The body of MobilenetEdgeTPU up to `final_endpoint` (`layer_1` … `layer_23`).
 
     Arguments as `mobilenet_v3_large_base`.
     """
-    table = MOBILENET_EDGETPU_DEFS if conv_defs is None else conv_defs
-    return mobilenet_v3_large_base(inputs, *args, conv_defs=table, **kwargs)
+    return _EDGETPU.build(inputs, *args, **kwargs)
 
 
 def _mobilenet_v3(
     input_shape: Sequence[int | None],
     conv_defs: Sequence[Any],
-    last: Conv | None,
+    last_depth: int,
+    use_reduced_tail: bool,
+    use_minimalistic: bool,
     *,
     depth_multiplier: float = 1.0,
-    min_depth: int = 8,
-    output_stride: int | None = None,
-    use_explicit_padding: bool = False,
     **kwargs: Any,
 ) -> keras.Model:
+    """The network with the layer after the pool, in the form that is asked for."""
+    last = Conv(1, 1, last_depth // 2 if use_reduced_tail else last_depth, "hard_swish")
+    if use_reduced_tail:
+        conv_defs = reduced_tail(conv_defs)
+    if use_minimalistic:
+        conv_defs, last = minimalistic(conv_defs), replace(last, activation="relu")
+
     def last_layer(net: Any) -> Any:
         return layers.conv(
             net,
@@ -199,33 +198,17 @@ def _mobilenet_v3(
 
     return classifier(
         input_shape,
-        partial(
-            mobilenet_v3_large_base,
-            min_depth=min_depth,
-            depth_multiplier=depth_multiplier,
-            conv_defs=conv_defs,
-            output_stride=output_stride,
-            use_explicit_padding=use_explicit_padding,
-        ),
+        _LARGE.build,
         _scope(),
-        before_logits=last_layer if last else None,
+        before_logits=last_layer,
+        conv_defs=conv_defs,
+        depth_multiplier=depth_multiplier,
         **kwargs,
     )
 
 
-def _variant(
-    conv_defs: Sequence[Any], last_depth: int, use_reduced_tail: bool, use_minimalistic: bool
-) -> tuple[Sequence[Any], Conv]:
-    """The table and the layer after the pool, in the form that is asked for."""
-    last = Conv(1, 1, last_depth // 2 if use_reduced_tail else last_depth, "hard_swish")
-    if use_reduced_tail:
-        conv_defs = reduced_tail(conv_defs)
-    if use_minimalistic:
-        conv_defs, last = minimalistic(conv_defs), replace(last, activation="relu")
-    return conv_defs, last
-
-
 @takes_weights
+@keywords_of(mobilenet_v3_large_base, classifier)
 def mobilenet_v3_large(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -240,25 +223,21 @@ def mobilenet_v3_large(
     The layer after the pool (1280) is not narrowed by a depth_multiplier below 1.
 
     Args:
-        input_shape: (height, width, channels); height and width may be None.
         conv_defs: the table; default `MOBILENET_V3_LARGE_DEFS`.
         reduced_tail: halve the widths of the last stage and of the layer after the pool.
         minimalistic: no squeeze-excite, no h-swish, no 5×5 kernels.
         name: of the model; the default is TF-Slim's variable scope.
-        **kwargs: `inputs`, `num_classes`, `depth_multiplier`, `min_depth`, `dropout_keep_prob`,
-            `output_stride`, `use_explicit_padding`, `spatial_squeeze`, `global_pool`,
-            `prediction_fn`, `weights`, `arg_scope` as in `mobilenet_v2`.
+        weights: as in `slimnets.load_weights`; None: freshly initialized.
 
-    Raises:
-        ValueError, TypeError: an argument out of range; the message says what is allowed.
+    The other arguments and the errors: `slimnets.network.classifier` and
+    `mobilenet_v3_large_base`.
     """
     table = MOBILENET_V3_LARGE_DEFS if conv_defs is None else conv_defs
-    return _mobilenet_v3(
-        input_shape, *_variant(table, 1280, reduced_tail, minimalistic), name=name, **kwargs
-    )
+    return _mobilenet_v3(input_shape, table, 1280, reduced_tail, minimalistic, name=name, **kwargs)
 
 
 @takes_weights
+@keywords_of(mobilenet_v3_small_base, classifier)
 def mobilenet_v3_small(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -273,16 +252,14 @@ def mobilenet_v3_small(
     The layer after the pool (1024) is not narrowed by a depth_multiplier below 1.
     """
     table = MOBILENET_V3_SMALL_DEFS if conv_defs is None else conv_defs
-    return _mobilenet_v3(
-        input_shape, *_variant(table, 1024, reduced_tail, minimalistic), name=name, **kwargs
-    )
+    return _mobilenet_v3(input_shape, table, 1024, reduced_tail, minimalistic, name=name, **kwargs)
 
 
 @takes_weights
+@keywords_of(mobilenet_edgetpu_base, classifier)
 def mobilenet_edgetpu(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
-    conv_defs: Sequence[Any] | None = None,
     name: str = "MobilenetEdgeTPU",
     **kwargs: Any,
 ) -> keras.Model:
@@ -290,5 +267,182 @@ def mobilenet_edgetpu(
 
     Published: 990 M multiply-adds, 4.0 M parameters, 75.6 % top-1.
     """
-    table = MOBILENET_EDGETPU_DEFS if conv_defs is None else conv_defs
-    return _mobilenet_v3(input_shape, table, None, name=name, **kwargs)
+    return classifier(input_shape, mobilenet_edgetpu_base, _scope(), name=name, **kwargs)
+
+
+# What a state dict or a model of this family is, told from its widths.
+
+
+def _variant(widths: Sequence[int], excites: bool, classes: int) -> Variant:
+    """From the blocks' output widths, and whether any block has squeeze-excite."""
+    large = len(widths) > 11
+    # The last block at stride 16 is no part of the tail.
+    options: dict[str, Any] = dict(multiplier(widths[11 if large else 7], 112 if large else 48))
+    alpha = options.get("depth_multiplier", 1.0)
+    if widths[-1] == make_divisible((80 if large else 48) * alpha):
+        options["reduced_tail"] = True
+    if not excites:
+        options["minimalistic"] = True
+    return Variant(f"mobilenet_v3_{'large' if large else 'small'}", options, classes)
+
+
+def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
+    parts_of = blocks(units)
+    inverted = [number for number, parts in parts_of.items() if "project" in parts]
+    if not inverted:
+        return None
+    if "depthwise" not in parts_of[inverted[0]]:
+        options = multiplier(convolution(model, "layer_1").filters, 32)
+        return Variant("mobilenet_edgetpu", options, classes)
+    excites = any("squeeze_excite.reduce" in parts for parts in parts_of.values())
+    # Without a classifier and squeeze-excite, only the number of blocks tells.
+    if not excites and "Conv_2" not in units and len(inverted) not in (11, 15):
+        return None
+    outputs = [convolution(model, f"layer_{number}.project").filters for number in inverted]
+    return _variant(outputs, excites, classes)
+
+
+def _variant_of_checkpoint(shapes: Shapes, classes: int) -> Variant:
+    return _variant(block_widths(shapes), _excites(shapes), classes)
+
+
+def _edgetpu_of_checkpoint(shapes: Shapes, classes: int) -> Variant:
+    return Variant("mobilenet_edgetpu", multiplier(slim_width(shapes, "Conv"), 32), classes)
+
+
+def _variant_of_keras(shapes: Shapes, classes: int) -> Variant:
+    count = sum(name.endswith("_project/kernel") for name in shapes)
+    names = (f"expanded_conv_{index}" if index else "expanded_conv" for index in range(count))
+    widths = [keras_width(shapes, f"{name}_project") for name in names]
+    return _variant(widths, _excites(shapes), classes)
+
+
+def _excites(shapes: Shapes) -> bool:
+    return any("squeeze_excite" in name for name in shapes)
+
+
+def _variant_of_torchvision(shapes: Shapes, classes: int) -> Variant:
+    def width(index: int) -> int:
+        # The projection is the last of a block's parts.
+        projections = [f"features.{index + 1}.block.{part}.0" for part in (3, 2, 1)]
+        found = next(p for p in projections if f"{p}.weight" in shapes)
+        return torch_width(shapes, found)
+
+    count = len({m[1] for name in shapes if (m := re.match(r"features\.(\d+)\.block", name))})
+    excites = any(".fc1." in name for name in shapes)
+    return _variant([width(index) for index in range(count)], excites, classes)
+
+
+# Its layers' names elsewhere.
+
+
+def _keras_units(units: Sequence[str]) -> Iterator[tuple[str, str]]:
+    excite = {
+        "squeeze_excite.reduce": "squeeze_excite_conv",
+        "squeeze_excite.expand": "squeeze_excite_conv_1",
+    }
+    for number, parts in blocks(units).items():
+        prefix = f"expanded_conv_{number - 2}_" if number > 2 else "expanded_conv_"
+        for part in parts:
+            if part:
+                yield f"layer_{number}.{part}", prefix + excite.get(part, f"{part}{{,_bn}}")
+            else:
+                yield f"layer_{number}", "conv{,_bn}" if number == 1 else "conv_1{,_bn}"
+    yield "Conv_2", "conv_2"
+    yield LOGITS, "logits"
+
+
+def _torchvision_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
+    excite = {"squeeze_excite.reduce": "fc1", "squeeze_excite.expand": "fc2"}
+    for number, parts in blocks(units).items():
+        block = f"features.{number - 1}"
+        order = list(dict.fromkeys(part.partition(".")[0] for part in parts))
+        for part in parts:
+            index = order.index(part.partition(".")[0])
+            inner = f".block.{index}." if part else "."
+            yield (
+                f"layer_{number}.{part}" if part else f"layer_{number}",
+                block + inner + excite.get(part, "{0,1}"),
+            )
+    yield "Conv_2", "classifier.0"
+    yield LOGITS, "classifier.3"
+
+
+_URL = "https://storage.googleapis.com/mobilenet_v3/checkpoints"
+_EDGETPU_URL = "https://storage.googleapis.com/mobilenet_edgetpu/checkpoints"
+_PADS = {"use_explicit_padding": True}
+_L, _S, _E = "mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_edgetpu"
+_SOURCES = (
+    torchvision(_L, "mobilenet_v3_large-5c1a4163", 75.274, 92.566, TORCHVISION_232, requires=_PADS),
+    torchvision(_L, "mobilenet_v3_large-8738ca79", 74.042, 91.340, requires=_PADS),
+    torchvision(_S, "mobilenet_v3_small-047dcff4", 67.668, 87.402, requires=_PADS),
+    # Accuracies of TF-Slim's `mobilenet/README.md`.
+    tf_slim(_L, "v3-large_224_1.0_float", _URL, 75.2),
+    tf_slim(_L, "v3-large_224_0.75_float", _URL, 73.3, depth_multiplier=0.75),
+    tf_slim(_L, "v3-large-minimalistic_224_1.0_float", _URL, 72.3, minimalistic=True),
+    tf_slim(_S, "v3-small_224_1.0_float", _URL, 67.5),
+    tf_slim(_S, "v3-small_224_0.75_float", _URL, 65.4, depth_multiplier=0.75),
+    tf_slim(_S, "v3-small-minimalistic_224_1.0_float", _URL, 61.9, minimalistic=True),
+    tf_slim(_E, "mobilenet_edgetpu_224_1.0", _EDGETPU_URL, 75.6),
+    tf_slim(_E, "mobilenet_edgetpu_224_0.75", _EDGETPU_URL, 73.5, depth_multiplier=0.75),
+)
+_ROWS = (
+    # name                                 builder             options                     input     params     multiply-adds  top-1 int8
+    Row("mobilenet_v3_large",              mobilenet_v3_large, {},                         IMAGENET, 5_507_432, 216_589_760,   75.2, 73.9),
+    Row("mobilenet_v3_large_075",          mobilenet_v3_large, {"depth_multiplier": 0.75}, IMAGENET, 4_012_616, 154_560_624,   73.3),
+    Row("mobilenet_v3_large_minimalistic", mobilenet_v3_large, {"minimalistic": True},     IMAGENET, 3_948_688, 209_136_704,   72.3, 71.3),
+    Row("mobilenet_v3_large_reduced_tail", mobilenet_v3_large, {"reduced_tail": True},     IMAGENET, 2_588_472, 182_302_720),
+    Row("mobilenet_v3_small",              mobilenet_v3_small, {},                         IMAGENET, 2_554_968, 56_510_400,    67.5, 64.9),
+    Row("mobilenet_v3_small_075",          mobilenet_v3_small, {"depth_multiplier": 0.75}, IMAGENET, 2_051_552, 43_399_344,    65.4),
+    Row("mobilenet_v3_small_minimalistic", mobilenet_v3_small, {"minimalistic": True},     IMAGENET, 2_056_848, 52_288_448,    61.9),
+    Row("mobilenet_v3_small_reduced_tail", mobilenet_v3_small, {"reduced_tail": True},     IMAGENET, 1_108_616, 43_763_584),
+    Row("mobilenet_edgetpu",               mobilenet_edgetpu,  {},                         IMAGENET, 4_130_312, 990_669_184,   75.6),
+)  # fmt: skip
+
+FAMILY = register(
+    Family(
+        name="mobilenet_v3",
+        paper="1905.02244",
+        rows=_ROWS,
+        styles={"mobilenetv3": INCEPTION, "mobilenetedgetpu": INCEPTION},
+        variant=_variant_of_model,
+        shape_options=("depth_multiplier", "reduced_tail", "minimalistic"),
+        sources=_SOURCES,
+        checkpoints=(
+            CheckpointNaming(
+                scope="MobilenetV3",
+                name_units=inverted_units,
+                variant=_variant_of_checkpoint,
+                classifier=("Conv_2", "Logits/Conv2d_1c_1x1"),
+            ),
+            CheckpointNaming(
+                scope="MobilenetEdgeTPU",
+                name_units=inverted_units,
+                variant=_edgetpu_of_checkpoint,
+            ),
+        ),
+        keras_models=(
+            KerasNaming(
+                title="MobileNetV3",
+                pattern=r"expanded_conv_\d+_(expand|depthwise|project|squeeze_excite)",
+                name_units=_keras_units,
+                variant=_variant_of_keras,
+                classifier=("conv_2", "logits"),
+            ),
+        ),
+        state_dicts=(
+            StateDictNaming(
+                networks=(_L, _S),
+                origin="torchvision",
+                signature=("features.0.0.weight", "features.1.block.0.0.weight"),
+                name_units=_torchvision_units,
+                variant=_variant_of_torchvision,
+                classifier="classifier.3",
+                dense=("classifier.0", "classifier.3"),
+                epsilon=1e-3,
+                requires=_PADS,
+                lacks=("minimalistic",),
+            ),
+        ),
+    )
+)

@@ -6,18 +6,42 @@ Devices" (arXiv 1707.01083).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from slimnets import layers
-from slimnets.arg_scope import Scope
-from slimnets.builder import Site, block, build_body
-from slimnets.conv_defs import Conv, MaxPool, ShuffleUnit
-from slimnets.nets.mobilenet_v2 import training_scope
-from slimnets.network import classifier, takes_weights
+from slimnets import lazy_keras as keras
+from slimnets.builder import Site, block
+from slimnets.conv_defs import Conv, MaxPool, check_positive
+from slimnets.network import classifier, fixed_width_network, keywords_of, takes_weights
+from slimnets.scopes import pytorch_scope
+from slimnets.weights.families import CIFAR100, IMAGENET, Family, Row, register
+from slimnets.weights.namings import Shapes, StateDictNaming
+from slimnets.weights.sources import SMALL_PICTURES, TORCHVISION
+from slimnets.weights.state_dicts import width as torch_width
+from slimnets.weights.units import LOGITS, convolution, rename
+from slimnets.weights.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffleUnit:
+    """Grouped 1×1, channel shuffle, depthwise 3×3 with the stride, grouped 1×1.
+
+    Stride 1 adds the input; stride 2 concatenates the averaged input, so that both make `depth`.
+    `group_first` False: the first 1×1 is not grouped (the input is too narrow).
+    Source: ShuffleNet, figure 2 (arXiv 1707.01083).
+    """
+
+    depth: int
+    groups: int
+    stride: int
+    group_first: bool = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, depth=self.depth, groups=self.groups, stride=self.stride)
+
 
 # Table 1 of the paper: depths of stages 2, 3 and 4 by the number of groups.
 WIDTHS = {
@@ -121,40 +145,6 @@ def _names(conv_defs: Sequence[Any]) -> Iterator[str]:
             yield "maxpool" if isinstance(record, MaxPool) else "conv1"
 
 
-def fixed_width_network(
-    input_shape: Sequence[int | None],
-    conv_defs: Sequence[Any],
-    names: Iterator[str],
-    scope: Scope,
-    *,
-    use_explicit_padding: bool = True,
-    **kwargs: Any,
-) -> keras.Model:
-    """A classifier whose table's depths are its channels; of ShuffleNetV2 too."""
-    body = partial(
-        build_body,
-        conv_defs=conv_defs,
-        width=lambda depth: depth,
-        names=names,
-        use_explicit_padding=use_explicit_padding,
-    )
-    return classifier(input_shape, body, scope, **kwargs)
-
-
-def pytorch_scope(weight_decay: float) -> dict[str, Any]:
-    """Plain ReLU, He initialization, no dropout, and PyTorch's defaults for batch norm."""
-    return dict(
-        training_scope(
-            weight_decay=weight_decay,
-            stddev=-1,
-            dropout_keep_prob=1.0,
-            bn_decay=0.9,
-            bn_epsilon=1e-5,
-            activation="relu",
-        )
-    )
-
-
 def _scope(weight_decay: float) -> dict[str, Any]:
     # The depthwise convolution is followed by batch norm only (the paper's section 3.2).
     scope = pytorch_scope(weight_decay)
@@ -162,6 +152,7 @@ def _scope(weight_decay: float) -> dict[str, Any]:
 
 
 @takes_weights
+@keywords_of(fixed_width_network, classifier)
 def shufflenet_v1(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -175,17 +166,14 @@ def shufflenet_v1(
     """ShuffleNetV1, (B, H, W, C) → (B, num_classes).
 
     Args:
-        input_shape: (height, width, channels); height and width may be None.
         groups: of the 1×1 convolutions: 1, 2, 3, 4 or 8.
         scale: multiplies the stages' depths (the paper's 0.25×, 0.5×, 1×, …).
-        num_classes: 0 or None: no classifier; the pooled features (B, 1, 1, C) are returned.
         conv_defs: the table; default `shufflenet_v1_defs(groups, scale)`.
-        name: of the model.
-        **kwargs: `inputs`, `dropout_keep_prob`, `use_explicit_padding` (True), `spatial_squeeze`,
-            `prediction_fn`, `weights`, `arg_scope` as in `mobilenet_v2`.
+        use_explicit_padding: fixed padding, as in PyTorch; False: SAME.
+        weights: as in `slimnets.load_weights`; None: freshly initialized.
 
-    Raises:
-        ValueError: an argument out of range, or groups that do not divide the channels.
+    The other arguments and the errors: `slimnets.network.classifier`; a ValueError also where
+    groups do not divide the channels.
     """
     table = shufflenet_v1_defs(groups, scale) if conv_defs is None else conv_defs
     return fixed_width_network(
@@ -200,6 +188,7 @@ def shufflenet_v1(
 
 
 @takes_weights
+@keywords_of(fixed_width_network, classifier)
 def shufflenet_v1_cifar(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,
@@ -217,3 +206,66 @@ def shufflenet_v1_cifar(
     return fixed_width_network(
         input_shape, table, _names(table), scope, num_classes=num_classes, name=name, **kwargs
     )
+
+
+def _variant(groups: int, bottleneck: int, biased: bool, classes: int) -> Variant:
+    """From the groups, the bottleneck's width in stage 3, and whether convolutions have biases."""
+    options: dict[str, Any] = {} if groups == 3 else {"groups": groups}
+    depth = WIDTHS.get(groups, (0, 4 * bottleneck))[1]
+    if bottleneck != depth // 4:
+        options["scale"] = round(4 * bottleneck / depth, 3)
+    return Variant(f"shufflenet_v1{'_cifar' if biased else ''}", options, classes)
+
+
+def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
+    if "stage2_0.reduce" not in units:
+        return None
+    groups = convolution(model, "stage2_1.reduce").groups
+    bottleneck = convolution(model, "stage3_0.reduce").filters
+    return _variant(groups, bottleneck, convolution(model, "conv1").use_bias, classes)
+
+
+def _variant_of_state_dict(shapes: Shapes, classes: int) -> Variant:
+    outputs, inputs = shapes["stage2.1.bottlneck.0.pointwise.0.weight"][:2]
+    bottleneck = torch_width(shapes, "stage3.0.bottlneck.0.pointwise.0")
+    return _variant(4 * outputs // inputs, bottleneck, "conv1.conv.bias" in shapes, classes)
+
+
+_TORCH_UNITS = {
+    r"conv1": r"conv1.{conv,bn}",
+    r"(stage\d)_(\d+)\.reduce": r"\1.\2.bottlneck.0.pointwise.{0,1}",
+    r"(stage\d)_(\d+)\.depthwise": r"\1.\2.depthwise.depthwise.{0,1}",
+    r"(stage\d)_(\d+)\.expand": r"\1.\2.expand.pointwise.{0,1}",
+    re.escape(LOGITS): r"fc",
+}
+_ROWS = (
+    # name                     builder              options        input     params     multiply-adds  top-1
+    Row("shufflenet_v1_g1",    shufflenet_v1,       {"groups": 1}, IMAGENET, 1_546_624, 143_078_976,   66.4),
+    Row("shufflenet_v1_g2",    shufflenet_v1,       {"groups": 2}, IMAGENET, 1_754_248, 140_836_512,   67.3),
+    Row("shufflenet_v1",       shufflenet_v1,       {},            IMAGENET, 1_890_208, 137_460_672,   67.4),
+    Row("shufflenet_v1_g4",    shufflenet_v1,       {"groups": 4}, IMAGENET, 1_996_088, 134_339_776,   67.2),
+    Row("shufflenet_v1_g8",    shufflenet_v1,       {"groups": 8}, IMAGENET, 2_473_936, 138_365_952,   67.6),
+    Row("shufflenet_v1_cifar", shufflenet_v1_cifar, {},            CIFAR100, 1_036_588, 41_693_952),
+)  # fmt: skip
+
+FAMILY = register(
+    Family(
+        name="shufflenet_v1",
+        paper="1707.01083",
+        rows=_ROWS,
+        styles={"shufflenet": TORCHVISION, "shufflenetv1cifar": SMALL_PICTURES},
+        variant=_variant_of_model,
+        shape_options=("groups", "scale"),
+        state_dicts=(
+            StateDictNaming(
+                networks=("shufflenet_v1", "shufflenet_v1_cifar"),
+                origin="the PyTorch form",
+                signature=("conv1.conv.weight", "stage2.0.bottlneck.0.pointwise.0.weight"),
+                name_units=lambda units, model: rename(_TORCH_UNITS, units),
+                variant=_variant_of_state_dict,
+                classifier="fc",
+                dense=("fc",),
+            ),
+        ),
+    )
+)

@@ -16,17 +16,45 @@ and importers and exporters of weights apply it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from slimnets import layers
+from slimnets import lazy_keras as keras
 from slimnets.builder import Site, block
-from slimnets.conv_defs import Conv, MaxPool, ShuffleStage
-from slimnets.nets.shufflenet_v1 import fixed_width_network, pytorch_scope
-from slimnets.network import takes_weights
+from slimnets.conv_defs import Conv, MaxPool, check_positive
+from slimnets.network import classifier, fixed_width_network, keywords_of, takes_weights
+from slimnets.scopes import pytorch_scope
+from slimnets.weights.families import CIFAR100, IMAGENET, Family, Row, register
+from slimnets.weights.namings import Shapes, StateDictNaming
+from slimnets.weights.sources import SMALL_PICTURES, TORCHVISION, TORCHVISION_232, torchvision
+from slimnets.weights.state_dicts import width as torch_width
+from slimnets.weights.units import LOGITS, convolution, rename
+from slimnets.weights.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffleStage:
+    """A stage of ShuffleNetV2: one unit of stride 2, then `units - 1` of stride 1.
+
+    The stage, not the unit, is the record: channels are routed over a whole stage at once.
+    `keep_first`: the stride-2 unit's right branch keeps the input's channels in its first 1×1.
+    Source: ShuffleNetV2, figure 3 (arXiv 1807.11164).
+    """
+
+    depth: int
+    units: int
+    keep_first: bool = False
+
+    def __post_init__(self) -> None:
+        check_positive(self, depth=self.depth, units=self.units)
+        if self.depth % 2:
+            raise ValueError(f"ShuffleStage: depth must be even, got {self.depth}.")
+
+    stride = 2
+
 
 # Table 5 of the paper (2×: torchvision's 976): depths of stages 2, 3, 4 and the last convolution.
 WIDTHS = {
@@ -194,6 +222,7 @@ def _names(conv_defs: Sequence[Any]) -> Iterator[str]:
 
 
 @takes_weights
+@keywords_of(fixed_width_network, classifier)
 def shufflenet_v2(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -206,16 +235,12 @@ def shufflenet_v2(
     """ShuffleNetV2, (B, H, W, C) → (B, num_classes), with no transpose in its graph.
 
     Args:
-        input_shape: (height, width, channels); height and width may be None.
         ratio: 0.5, 1.0, 1.5 or 2.0.
-        num_classes: 0 or None: no classifier; the pooled features (B, 1, 1, C) are returned.
         conv_defs: the table; default `shufflenet_v2_defs(ratio)`.
-        name: of the model.
-        **kwargs: `inputs`, `dropout_keep_prob`, `use_explicit_padding` (True), `spatial_squeeze`,
-            `prediction_fn`, `weights`, `arg_scope` as in `mobilenet_v2`.
+        use_explicit_padding: fixed padding, as in PyTorch; False: SAME.
+        weights: as in `slimnets.load_weights`; None: freshly initialized.
 
-    Raises:
-        ValueError: an argument out of range; the message says what is allowed.
+    The other arguments and the errors: `slimnets.network.classifier`.
     """
     table = shufflenet_v2_defs(ratio) if conv_defs is None else conv_defs
     return fixed_width_network(
@@ -230,6 +255,7 @@ def shufflenet_v2(
 
 
 @takes_weights
+@keywords_of(fixed_width_network, classifier)
 def shufflenet_v2_cifar(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,
@@ -246,3 +272,94 @@ def shufflenet_v2_cifar(
     return fixed_width_network(
         input_shape, table, _names(table), scope, num_classes=num_classes, name=name, **kwargs
     )
+
+
+def _variant(branch: int, cifar: bool, classes: int) -> Variant:
+    """From the width of stage 2's branches."""
+    ratios = [ratio for ratio, widths in WIDTHS.items() if widths[0] == 2 * branch]
+    options = {} if ratios == [1.0] else {"ratio": ratios[0] if ratios else f"? ({branch} wide)"}
+    return Variant(f"shufflenet_v2{'_cifar' if cifar else ''}", options, classes)
+
+
+def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
+    if "stage2.0.left.expand" not in units:
+        return None
+    branch = convolution(model, "stage2.0.left.expand").filters
+    return _variant(branch, convolution(model, "conv1").use_bias, classes)
+
+
+def _variant_of_torchvision(shapes: Shapes, classes: int) -> Variant:
+    return _variant(torch_width(shapes, "stage2.0.branch1.2"), False, classes)
+
+
+def _variant_of_cifar(shapes: Shapes, classes: int) -> Variant:
+    return _variant(torch_width(shapes, "stage2.0.shortcut.2"), True, classes)
+
+
+_TORCHVISION_UNITS = {
+    r"(conv[15])": r"\1.{0,1}",
+    r"(stage\d\.0)\.left\.depthwise": r"\1.branch1.{0,1}",
+    r"(stage\d\.0)\.left\.expand": r"\1.branch1.{2,3}",
+    r"(stage\d\.\d+)\.right\.reduce": r"\1.branch2.{0,1}",
+    r"(stage\d\.\d+)\.right\.depthwise": r"\1.branch2.{3,4}",
+    r"(stage\d\.\d+)\.right\.expand": r"\1.branch2.{5,6}",
+    re.escape(LOGITS): r"fc",
+}
+_CIFAR_UNITS = {
+    pattern: template.replace("branch1", "shortcut").replace("branch2", "residual")
+    for pattern, template in ({r"conv1": r"pre.{0,1}"} | _TORCHVISION_UNITS).items()
+}
+_NAME = "shufflenet_v2"
+_SOURCES = (
+    torchvision(_NAME, "shufflenetv2_x0.5-f707e7126e", 60.552, 81.746, ratio=0.5),
+    torchvision(_NAME, "shufflenetv2_x1-5666bf0f80", 69.362, 88.316),
+    torchvision(_NAME, "shufflenetv2_x1_5-3c479a10", 72.996, 91.086, TORCHVISION_232, ratio=1.5),
+    torchvision(_NAME, "shufflenetv2_x2_0-8be3c8ee", 76.230, 93.006, TORCHVISION_232, ratio=2.0),
+)
+_ROWS = (
+    # name                     builder              options         input     params     multiply-adds  top-1
+    Row("shufflenet_v2_x0_5",  shufflenet_v2,       {"ratio": 0.5}, IMAGENET, 1_374_744, 40_476_448,    60.6),
+    Row("shufflenet_v2",       shufflenet_v2,       {},             IMAGENET, 2_294_784, 144_907_992,   69.4),
+    Row("shufflenet_v2_x1_5",  shufflenet_v2,       {"ratio": 1.5}, IMAGENET, 3_527_064, 295_759_392,   73.0),
+    Row("shufflenet_v2_x2_0",  shufflenet_v2,       {"ratio": 2.0}, IMAGENET, 7_427_712, 583_253_464,   76.2),
+    Row("shufflenet_v2_cifar", shufflenet_v2_cifar, {},             CIFAR100, 1_376_940, 43_675_520),
+)  # fmt: skip
+
+FAMILY = register(
+    Family(
+        name=_NAME,
+        paper="1807.11164",
+        licence="BSD-3-Clause",  # torchvision's
+        rows=_ROWS,
+        styles={"shufflenetv2": TORCHVISION, "shufflenetv2cifar": SMALL_PICTURES},
+        variant=_variant_of_model,
+        shape_options=("ratio",),
+        sources=_SOURCES,
+        state_dicts=(
+            StateDictNaming(
+                networks=(_NAME,),
+                origin="torchvision",
+                signature=("conv1.0.weight", "stage2.0.branch1.0.weight"),
+                name_units=lambda units, model: rename(_TORCHVISION_UNITS, units),
+                variant=_variant_of_torchvision,
+                classifier="fc",
+                dense=("fc",),
+                channel_orders=channel_orders,
+            ),
+            StateDictNaming(
+                networks=("shufflenet_v2_cifar",),
+                origin="the PyTorch CIFAR form",
+                signature=(
+                    "pre.0.weight",
+                    "stage2.0.residual.0.weight",
+                    "stage2.0.shortcut.0.weight",
+                ),
+                name_units=lambda units, model: rename(_CIFAR_UNITS, units),
+                variant=_variant_of_cifar,
+                classifier="fc",
+                dense=("fc",),
+                channel_orders=channel_orders,
+            ),
+        ),
+    )
+)

@@ -6,25 +6,62 @@ model size" (arXiv 1602.07360). Padding, ceil mode and the 1.1 table: torchvisio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-import keras
-
 from slimnets import layers
+from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope, merge
 from slimnets.builder import Site, block, build_body, check_multiplier
-from slimnets.conv_defs import Conv, Fire, MaxPool
+from slimnets.conv_defs import Conv, MaxPool, check_positive
 from slimnets.network import (
     add_predictions,
     check_num_classes,
     finish,
     image_input,
+    keywords_of,
     scopes,
     takes_weights,
 )
+from slimnets.weights.families import CIFAR100, IMAGENET, Family, Row, register
+from slimnets.weights.namings import Shapes, StateDictNaming
+from slimnets.weights.sources import SMALL_PICTURES, TORCHVISION, torchvision
+from slimnets.weights.units import convolution, rename
+from slimnets.weights.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """Squeeze 1×1, then expand 1×1 and 3×3 side by side, concatenated; ReLU after each.
+
+    `bypass`: None; "simple" adds the input where the depths agree; "complex" adds it through a
+    1×1 convolution where they do not. Source: SqueezeNet, sections 3.2 and 6 (1602.07360).
+    """
+
+    squeeze: int
+    expand1x1: int
+    expand3x3: int
+    bypass: str | None = None
+
+    def __post_init__(self) -> None:
+        check_positive(
+            self, squeeze=self.squeeze, expand1x1=self.expand1x1, expand3x3=self.expand3x3
+        )
+        if self.bypass not in (None, "simple", "complex"):
+            raise ValueError(
+                f"Fire: bypass must be None, 'simple' or 'complex', got {self.bypass!r}."
+            )
+
+    stride = 1
+
+    @property
+    def depth(self) -> int:
+        """Output channels at width 1."""
+        return self.expand1x1 + self.expand3x3
+
 
 # Table 1 of the paper.
 SQUEEZENET1_0_DEFS = (
@@ -172,6 +209,7 @@ def _squeezenet(
 
 
 @takes_weights
+@keywords_of(_squeezenet, without=("relu_logits",))
 def squeezenet1_0(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -190,8 +228,10 @@ def squeezenet1_0(
             "complex": around the others as well, through a 1×1 convolution. The paper's section 6.
         conv_defs: the table; default `SQUEEZENET1_0_DEFS`.
         name: of the model.
-        **kwargs: `inputs`, `depth_multiplier`, `min_depth`, `dropout_keep_prob` (0.5),
-            `spatial_squeeze`, `prediction_fn`, `weights`, `arg_scope` as in `mobilenet_v2`.
+        weights: as in `slimnets.load_weights`; None: freshly initialized.
+
+    The other arguments: `slimnets.network.classifier`; depth_multiplier and min_depth:
+    max(int(depth · depth_multiplier), min_depth) channels.
 
     Raises:
         ValueError, TypeError: an argument out of range; the message says what is allowed.
@@ -208,6 +248,7 @@ def squeezenet1_0(
 
 
 @takes_weights
+@keywords_of(_squeezenet, without=("relu_logits",))
 def squeezenet1_1(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
@@ -230,10 +271,12 @@ def squeezenet1_1(
 
 
 @takes_weights
+@keywords_of(_squeezenet, without=("relu_logits",))
 def squeezenet_cifar(
     input_shape: Sequence[int | None] = (32, 32, 3),
     *,
     num_classes: int | None = 100,
+    dropout_keep_prob: float = 1.0,
     conv_defs: Sequence[Any] | None = None,
     name: str = "SqueezeNetCifar",
     **kwargs: Any,
@@ -250,6 +293,86 @@ def squeezenet_cifar(
         scope,
         num_classes=num_classes,
         relu_logits=False,
+        dropout_keep_prob=dropout_keep_prob,
         name=name,
-        **{"dropout_keep_prob": 1.0, **kwargs},
+        **kwargs,
     )
+
+
+def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
+    if "fire2.squeeze" not in units:
+        return None
+    names = {layer.name for layer in model.layers}
+    if "fire2.squeeze.bn" in names:
+        return Variant("squeezenet_cifar", {}, classes)
+    bypass = "complex" if "fire2.bypass" in units else "simple" if "fire3.concat" in names else None
+    number = 0 if convolution(model, "conv1").kernel_size == (7, 7) else 1
+    return Variant(f"squeezenet1_{number}", {"bypass": bypass} if bypass else {}, classes)
+
+
+def _variant_of_torchvision(shapes: Shapes, classes: int) -> Variant:
+    seven = shapes["features.0.weight"][-1] == 7
+    return Variant("squeezenet1_0" if seven else "squeezenet1_1", {}, classes)
+
+
+def _torchvision_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
+    # A pool is numbered after the module it follows, and has an index of its own in `features`,
+    # as has the ReLU after the first convolution.
+    pools = [int(m[1]) for layer in model.layers if (m := re.match(r"maxpool(\d+)$", layer.name))]
+    for unit in units:
+        if match := re.fullmatch(r"fire(\d+)\.(squeeze|expand1x1|expand3x3)", unit):
+            number = int(match[1])
+            index = number + sum(pool < number for pool in pools)
+            yield unit, f"features.{index}.{match[2]}"
+    yield "conv1", "features.0"
+    yield "conv10", "classifier.1"
+
+
+_CIFAR_UNITS = {
+    r"conv1": r"stem.{0,1}",
+    r"(fire\d+\.squeeze)": r"\1.{0,1}",
+    r"(fire\d+)\.expand([13]x[13])": r"\1.expand_\2.{0,1}",
+    r"conv10": r"conv10",
+}
+_ROWS = (
+    # name                  builder           options input     params     multiply-adds  top-1
+    Row("squeezenet1_0",    squeezenet1_0,    {}, IMAGENET, 1_248_424, 818_924_576,   58.1),
+    Row("squeezenet1_1",    squeezenet1_1,    {}, IMAGENET, 1_235_496, 349_151_936,   58.2),
+    Row("squeezenet_cifar", squeezenet_cifar, {},     CIFAR100, 787_108,   53_280_768),
+)  # fmt: skip
+
+FAMILY = register(
+    Family(
+        name="squeezenet",
+        paper="1602.07360",
+        licence="BSD-3-Clause",  # torchvision's
+        rows=_ROWS,
+        styles={"squeezenet": TORCHVISION, "squeezenetcifar": SMALL_PICTURES},
+        variant=_variant_of_model,
+        classifier="conv10",
+        shape_options=("depth_multiplier", "bypass"),
+        sources=(
+            torchvision("squeezenet1_0", "squeezenet1_0-b66bff10", 58.092, 80.420),
+            torchvision("squeezenet1_1", "squeezenet1_1-b8a52dc0", 58.178, 80.624),
+        ),
+        state_dicts=(
+            StateDictNaming(
+                networks=("squeezenet1_0", "squeezenet1_1"),
+                origin="torchvision",
+                signature=("features.0.weight", "features.3.squeeze.weight"),
+                name_units=_torchvision_units,
+                variant=_variant_of_torchvision,
+                classifier="classifier.1",
+                lacks=("bypass",),
+            ),
+            StateDictNaming(
+                networks=("squeezenet_cifar",),
+                origin="the PyTorch CIFAR form",
+                signature=("stem.0.weight", "fire2.squeeze.0.weight"),
+                name_units=lambda units, model: rename(_CIFAR_UNITS, units),
+                variant=lambda shapes, classes: Variant("squeezenet_cifar", {}, classes),
+                classifier="conv10",
+            ),
+        ),
+    )
+)

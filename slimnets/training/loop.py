@@ -12,8 +12,8 @@ import keras
 from absl import logging
 
 from slimnets import charts, data
+from slimnets.catalog import for_size, preprocessing
 from slimnets.data import pipeline
-from slimnets.preprocessing import for_size, preprocessing
 from slimnets.training import recipe, results
 from slimnets.training.callbacks import KeepHistory, SaveBest, ShowProgress, StopOnNaN
 from slimnets.training.config import check_config

@@ -1,10 +1,11 @@
-"""Weights from elsewhere into our networks, and back out.
+"""Weights from elsewhere into our networks, and back out. No network is named here.
 
-One module a foreign format: `tf_slim`, `torchvision`, `keras_applications`; `keras_files` reads
-our own. `sources` lists what is published, `download` fetches it.
+One module a foreign format: `tf_slim`, `state_dicts` (PyTorch; `pth` reads its files),
+`keras_applications`; `keras_files` reads our own. What a family says of itself, its layers' names
+in those formats and its published weights, is a `Family` (`families`); `download` fetches.
 """
 
 from slimnets.weights.loading import load_weights, source_requirements
-from slimnets.weights.torchvision import export_torch
+from slimnets.weights.state_dicts import export_torch
 
 __all__ = ["export_torch", "load_weights", "source_requirements"]

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from slimnets.weights.families import is_classifier
 from slimnets.weights.matching import Entry
-from slimnets.weights.units import is_classifier, weighted_layers
+from slimnets.weights.units import weighted_layers
 
 # What reading a damaged file can end in; zipfile raises RuntimeError where it is lost.
 _DAMAGE = (OSError, LookupError, TypeError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile)

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slimnets.weights import (
+    families,
     keras_applications,
     keras_files,
     matching,
     sources,
+    state_dicts,
     tf_slim,
-    torch_names,
-    torchvision,
-    units,
-    variants,
 )
 from slimnets.weights.matching import Entry
+from slimnets.weights.namings import KerasNaming
+from slimnets.weights.pth import read_pth
 from slimnets.weights.variants import Variant
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar")
@@ -49,7 +49,7 @@ def load_weights(
     Batch norms take over the epsilon that the weights were trained with.
 
     Args:
-        model: a network of ours (`slimnets.mobilenet_v2(…)`, cloned or loaded from a file as well).
+        model: a network of ours (also cloned, or loaded from a file).
         source: one of
           - a path: a `.keras` or `.weights.h5` file of ours, a PyTorch file (`.pth`, `.pt`; read
             without PyTorch), or the prefix of a TF-Slim checkpoint;
@@ -57,7 +57,7 @@ def load_weights(
             downloaded and cached as `slimnets.weights.download` says;
           - a mapping of names to arrays, as a PyTorch state dict, a TF-Slim checkpoint or the
             layers of a keras.applications model have them;
-          - a `keras.applications` model (MobileNet, MobileNetV2, MobileNetV3Large or -Small).
+          - a `keras.applications` model of a family that is in the catalogue.
         strict: False leaves the classifier as it is where the source's has another number of
           classes, or where one of the two has none. The rest must fit in any case.
         drop_background: take a source with one class more than the model, and leave out its class
@@ -86,7 +86,7 @@ def load_weights(
             title=f"{title} → model {model.name!r}",
             is_classifier_name=reading.is_classifier_name,
             source_variant=reading.variant,
-            model_variant=variants.of_model(model),
+            model_variant=families.of_model(model),
             strict=strict,
             drop_background=drop_background or has_background,
         )
@@ -107,7 +107,7 @@ def _read(model: Any, source: Any, stack: ExitStack) -> tuple[_Reading, str, boo
         raise TypeError(f"source must be {_KINDS}, a mapping or a model; got {source!r}.")
     name = os.fspath(source)
     size = model.input_shape[1] if len(model.input_shape) == 4 else None
-    if named := sources.find(name, lambda: variants.of_model(model), size):
+    if named := families.find_source(name, lambda: families.of_model(model), size):
         path = sources.fetch_source(named)
         return _read_path(model, path, stack), named.name, named.classes == 1001
     return _read_path(model, Path(source), stack), name, False
@@ -117,12 +117,10 @@ def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
     if prefix := tf_slim.checkpoint_prefix(path):
         return _read_mapping(model, tf_slim.read_checkpoint(prefix))
     if not path.exists():
-        near = sources.nearest(str(path))
+        near = families.nearest_source(str(path))
         hint = f" Did you mean {near!r}?" if near else ""
         raise FileNotFoundError(f"no weights {str(path)!r}: source must be {_KINDS}.{hint}")
     if path.name.endswith(_TORCH_SUFFIXES):
-        from slimnets.weights.pth import read_pth
-
         return _read_mapping(model, read_pth(path))
     if path.name.endswith(_KERAS_SUFFIXES):
         return _read_keras_file(model, path, stack)
@@ -135,33 +133,52 @@ def _read_mapping(model: Any, tensors: Mapping[str, Any]) -> _Reading:
         raise TypeError(
             f"a mapping of weights has names and arrays; not so: {', '.join(bad[:20])}."
         )
-    if tf_slim.is_tf_slim(tuple(tensors)):
+    if naming := tf_slim.find_naming(tensors):
         wanted = tf_slim.prefer_averages(tensors)
+        shapes = _shapes(wanted)
         return _Reading(
-            tf_slim.entries(model, wanted),
+            tf_slim.entries(model, naming, shapes),
             wanted,
-            tf_slim.is_classifier_name,
-            tf_slim.looks_like(_shapes(wanted)),
+            naming.is_classifier_name,
+            tf_slim.looks_like(naming, shapes),
             lambda: None,
             _epsilons(model, tf_slim.EPSILON),
         )
-    if family := keras_applications.find_family(tensors):
-        return _read_keras_application(model, tensors, family)
-    naming = torch_names.find_naming(tensors) or torchvision.naming_by_overlap(model, tensors)
+    if naming := keras_applications.find_naming(tensors):
+        return _read_keras_application(model, tensors, naming)
+    return _read_state_dict(model, tensors)
+
+
+def _read_keras_application(
+    model: Any, tensors: Mapping[str, Any], naming: KerasNaming
+) -> _Reading:
+    shapes = _shapes(tensors)
+    return _Reading(
+        keras_applications.entries(model, naming, shapes),
+        tensors,
+        naming.is_classifier_name,
+        keras_applications.looks_like(naming, shapes),
+        lambda: keras_applications.check_built_alike(model, naming),
+        _epsilons(model, keras_applications.EPSILON),
+    )
+
+
+def _read_state_dict(model: Any, tensors: Mapping[str, Any]) -> _Reading:
+    naming = state_dicts.find_naming(tensors) or state_dicts.naming_by_overlap(model, tensors)
     if naming is None:
         raise ValueError(
             f"these names are of no known network: {', '.join(list(tensors)[:5]) or '(none)'}, …; "
-            "known are those of TF-Slim (MobilenetV1/Conv2d_0/weights), keras.applications "
-            f"(conv1/kernel) and {torch_names.origins()} (features.0.0.weight)."
+            f"known are those of TF-Slim ({tf_slim.example()}), keras.applications "
+            f"(conv1/kernel) and {state_dicts.origins()} (features.0.0.weight)."
         )
-    wanted = {name: v for name, v in tensors.items() if not torchvision.is_counter(name)}
+    wanted = {name: v for name, v in tensors.items() if not state_dicts.is_counter(name)}
     shapes = _shapes(wanted)
     return _Reading(
-        torchvision.entries(model, naming, shapes),
+        state_dicts.entries(model, naming, shapes),
         wanted,
         naming.is_classifier_name,
-        torch_names.looks_like(naming, shapes),
-        lambda: torchvision.check_built_alike(naming, model),
+        state_dicts.looks_like(naming, shapes),
+        lambda: state_dicts.check_built_alike(naming, model),
         _epsilons(model, naming.epsilon),
     )
 
@@ -179,24 +196,12 @@ def _epsilons(model: Any, epsilon: float) -> dict[str, float]:
     return {layer.name: epsilon for layer in layers if hasattr(layer, "epsilon")}
 
 
-def _read_keras_application(model: Any, tensors: Mapping[str, Any], family: str) -> _Reading:
-    shapes = _shapes(tensors)
-    return _Reading(
-        keras_applications.entries(model, shapes),
-        tensors,
-        keras_applications.is_classifier_name,
-        keras_applications.looks_like(shapes),
-        lambda: keras_applications.check_built_alike(model, family),
-        _epsilons(model, keras_applications.EPSILON),
-    )
-
-
 def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> _Reading:
     file = stack.enter_context(keras_files.open_file(path))
     return _Reading(
         keras_files.entries(model),
         file.tensors,
-        units.is_classifier_name,
+        families.is_classifier_name,
         None,
         lambda: keras_files.check_built_alike(model, file, path),
         keras_files.epsilons(file, model),
@@ -214,15 +219,13 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
         For example `{"use_explicit_padding": True}`; empty where nothing but the table matters.
     """
     if isinstance(source, str):
-        found = sources.find(source, lambda: Variant(network, options) if network else None)
+        found = families.find_source(source, lambda: Variant(network, options) if network else None)
         if found is not None:
             return dict(found.requires)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if not path.name.endswith(_TORCH_SUFFIXES) or not path.is_file():
             return {}
-        from slimnets.weights.pth import read_pth
-
         source = read_pth(path)
-    naming = torch_names.find_naming(source) if isinstance(source, Mapping) else None
+    naming = state_dicts.find_naming(source) if isinstance(source, Mapping) else None
     return dict(naming.requires) if naming else {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from slimnets.weights import variants
+from slimnets.weights.families import of_model
 from slimnets.weights.units import weighted_layers
 from slimnets.weights.variants import Variant
 
@@ -151,7 +151,7 @@ def check_matches_model(names: Mapping[str, str], model: Any, source: str) -> No
     if strangers:
         raise ValueError(
             f"The source looks like {source}; model {model.name!r} is "
-            f"{variants.of_model(model) or 'another network'}: nothing was loaded."
+            f"{of_model(model) or 'another network'}: nothing was loaded."
             + _listing("of its layers have no counterpart in the source", strangers)
         )
 

@@ -1,38 +1,33 @@
-"""TF-Slim checkpoints: names of `nets/mobilenet_v1.py` and `nets/mobilenet/`, layouts as ours."""
+"""TF-Slim checkpoints: layouts as ours, names as the families say (`CheckpointNaming`)."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from slimnets.weights import variants
+from slimnets.weights.families import families, is_classifier
 from slimnets.weights.matching import Entry, check_matches_model
+from slimnets.weights.namings import CheckpointNaming, Shapes
 from slimnets.weights.units import (
     LOGITS,
     blocks,
-    is_classifier,
     layer_names,
     rename,
     units_of,
     weighted_layers,
 )
-from slimnets.weights.variants import Variant, multiplier
+from slimnets.weights.variants import Variant
 
 EPSILON = 1e-3
 
-_SCOPE = re.compile(r"(MobilenetV[123]|MobilenetEdgeTPU)/")
-_BLOCK = re.compile(r"/expanded_conv(_\d+)?/")
 _AVERAGE = "/ExponentialMovingAverage"
-_V1_UNITS = {
-    r"(Conv2d_\d+(_depthwise|_pointwise)?)": r"\1",
-    re.escape(LOGITS): r"Logits/Conv2d_1c_1x1",
-}
+_BLOCK = re.compile(r"expanded_conv(_\d+)?/")
 _INVERTED_UNITS = {
     r"layer_\d+": r"Conv",
     r"layer_(\d+)\.(expand|depthwise|project)": r"block_\1/\2",
@@ -69,7 +64,7 @@ class StoredTensor:
 def checkpoint_prefix(path: str | os.PathLike) -> Path | None:
     """The prefix that `path` tells (itself, one of its files, or a folder), or None.
 
-    In a folder with several checkpoints, as MobileNetV3's archives have, the one in `ema/` counts.
+    In a folder with several checkpoints, as some archives have, the one in `ema/` counts.
     """
     path = Path(path)
     if path.is_dir():
@@ -96,9 +91,19 @@ def read_checkpoint(prefix: str | os.PathLike) -> dict[str, StoredTensor]:
     return {name: StoredTensor(reader, name, tuple(shape)) for name, shape in shapes.items()}
 
 
-def is_tf_slim(names: Sequence[str]) -> bool:
-    """Whether these are the variable names of a TF-Slim network."""
-    return any(_SCOPE.match(name) for name in names)
+def find_naming(names: Iterable[str]) -> CheckpointNaming | None:
+    """The naming that these variables have."""
+    scopes = {name.partition("/")[0] for name in names if "/" in name}
+    return next((naming for naming in _namings() if naming.scope in scopes), None)
+
+
+def _namings() -> list[CheckpointNaming]:
+    return [naming for family in families() for naming in family.checkpoints]
+
+
+def example() -> str:
+    """The name of a variable, for a message."""
+    return f"{_namings()[0].scope}/Conv2d_0/weights"
 
 
 def prefer_averages(tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,21 +115,17 @@ def prefer_averages(tensors: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def is_classifier_name(name: str) -> bool:
-    """Whether a variable belongs to what follows the pool: absent without classes."""
-    return bool(re.search(r"/(Logits|Conv_2)/", name))
-
-
-def entries(model: Any, tensors: Mapping[str, Any]) -> list[Entry]:
-    """What `model` takes from a checkpoint whose variables are `tensors`.
+def entries(model: Any, naming: CheckpointNaming, shapes: Shapes) -> list[Entry]:
+    """What `model` takes from a checkpoint of this naming.
 
     Raises:
         ValueError: the model is another network.
     """
-    scope = next(match[1] for name in tensors if (match := _SCOPE.match(name)))
-    names = layer_names(_name_units(scope, units_of(model)))
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    check_matches_model(names, model, f"{looks_like(shapes)} of TF-Slim")
+    names = layer_names(
+        (unit, f"{naming.scope}/{name}{{,/BatchNorm}}")
+        for unit, name in naming.name_units(units_of(model))
+    )
+    check_matches_model(names, model, f"{looks_like(naming, shapes)} of TF-Slim")
     return [
         Entry(
             f"{names[layer.name]}/{_variable_name(layer, variable)}",
@@ -144,46 +145,42 @@ def _variable_name(layer: Any, variable: Any) -> str:
     return convolution.get(variable.name, variable.name)
 
 
-def _name_units(scope: str, units: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(unit, template) for the units that this scope has."""
-    rules = _V1_UNITS if scope == "MobilenetV1" else _INVERTED_UNITS
+def inverted_units(units: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """TF-Slim's names for numbered layers: `Conv`, `expanded_conv`, `expanded_conv_1`, …."""
     plain = [f"layer_{number}" for number, parts in blocks(units).items() if parts == [""]]
-    for unit, name in rename(rules, units):
+    for unit, name in rename(_INVERTED_UNITS, units):
         if match := re.fullmatch(r"block_(\d+)/(.*)", name):
             number = int(match[1]) - 2
             name = f"expanded_conv{f'_{number}' if number else ''}/{match[2]}"
         elif unit in plain:
             number = plain.index(unit)
             name = f"Conv_{number}" if number else "Conv"
-        yield unit, f"{scope}/{name}{{,/BatchNorm}}"
+        yield unit, name
 
 
-def looks_like(shapes: Mapping[str, tuple[int, ...]]) -> Variant | None:
-    """The network that variables of these shapes belong to, if its landmarks are there."""
-    scope = next((match[1] for name in shapes if (match := _SCOPE.match(name))), None)
+def block_widths(shapes: Shapes) -> list[int]:
+    """Output channels of the blocks that `inverted_units` names, from the shapes below the scope.
 
-    def width(layer: str) -> int:
-        return shapes[f"{scope}/{layer}/weights"][-1]
+    Raises:
+        KeyError: a block has no projection.
+    """
+    count = len({match[0] for name in shapes if (match := _BLOCK.match(name))})
+    names = (f"expanded_conv{f'_{index}' if index else ''}" for index in range(count))
+    return [width(shapes, f"{name}/project") for name in names]
 
-    classes = shapes.get(f"{scope}/Logits/Conv2d_1c_1x1/biases", (0,))[0]
-    blocks_there = len({match[0] for name in shapes if (match := _BLOCK.search(name))})
+
+def width(shapes: Shapes, layer: str) -> int:
+    """Output channels of a convolution; KeyError if it is not there."""
+    return shapes[f"{layer}/weights"][-1]
+
+
+def looks_like(naming: CheckpointNaming, shapes: Shapes) -> Variant:
+    """The network that variables of these shapes belong to, as far as its landmarks are there."""
+    scope = f"{naming.scope}/"
+    below = {n.removeprefix(scope): shape for n, shape in shapes.items() if n.startswith(scope)}
+    classes = below.get(f"{naming.classifier[-1]}/biases", (0,))[0]
     try:
-        if scope == "MobilenetV1":
-            return variants.mobilenet_v1(width("Conv2d_13_pointwise"), classes)
-        if scope == "MobilenetV2":
-            last = f"expanded_conv_{blocks_there - 1}/project"
-            return variants.mobilenet_v2(width(last), width("Conv_1"), classes)
-        if scope == "MobilenetV3":
-            excites = any("squeeze_excite" in name for name in shapes)
-            return variants.mobilenet_v3(
-                blocks_there,
-                lambda index: width(f"expanded_conv{f'_{index}' if index else ''}/project"),
-                excites,
-                classes,
-            )
-        if scope == "MobilenetEdgeTPU":
-            return variants.Variant("mobilenet_edgetpu", multiplier(width("Conv"), 32), classes)
-    except KeyError:
+        return naming.variant(below, classes)
+    except (KeyError, IndexError):
         # A part of a network, or one of the user's own table: its scope is all there is to say.
-        return variants.Variant(str(scope), {}, classes)
-    return None
+        return Variant(naming.scope, {}, classes)

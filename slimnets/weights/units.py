@@ -20,16 +20,6 @@ def weighted_layers(model: Any) -> list[Any]:
     return [layer for layer in model.layers if layer.weights]
 
 
-def is_classifier(layer: Any) -> bool:
-    """Whether a layer of ours belongs to the classifier, whose width is the number of classes."""
-    return is_classifier_name(layer.name)
-
-
-def is_classifier_name(name: str) -> bool:
-    """`is_classifier` by name; SqueezeNet's classifier is its last convolution."""
-    return name.startswith(("Logits.", "conv10."))
-
-
 def units_of(model: Any) -> list[str]:
     """The units of a model of ours, in building order."""
     return list(dict.fromkeys(layer.name.rpartition(".")[0] for layer in weighted_layers(model)))
@@ -41,7 +31,7 @@ def convolution(model: Any, unit: str) -> Any:
 
 
 def blocks(units: Sequence[str]) -> dict[int, list[str]]:
-    """The parts of V2's and V3's numbered layers; a plain convolution has the one part ""."""
+    """The parts of numbered layers (layer_1, …); a plain convolution has the one part ""."""
     parts: dict[int, list[str]] = {}
     for unit in units:
         if match := re.fullmatch(r"layer_(\d+)(?:\.(.+))?", unit):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slimnets.preprocessing import Preprocessing, for_size, preprocessing
+from slimnets.catalog import for_size, preprocessing
+from slimnets.preprocessing import Preprocessing
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 import slimnets
 import tflite
-from slimnets.weights import sources
+from slimnets.weights import families, sources
 from tests.reference import golden, photos
 
 
@@ -74,8 +74,8 @@ def test_imagenet_means_the_hashed_file_and_how_it_needs_to_be_built(
 
 def test_every_source_names_a_network_of_the_catalogue():
     builders = {slimnets.model_info(name).builder for name in slimnets.list_models()}
-    assert {source.network for source in sources.SOURCES} <= builders
-    for source in sources.SOURCES:
+    assert {source.network for source in families.all_sources()} <= builders
+    for source in families.all_sources():
         assert slimnets.preprocessing(source.name) == source.preprocessing
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tflite.edgetpu.rules import CAUTIONS, ON_CHIP_BYTES, mapping_problem, parse_problem
-from tflite.files.records import Graph, Operation, read_graph
-from tflite.measuring.inspector import human_bytes
+from tflite.files.records import Graph, Operation, human_bytes, read_graph
 
 _AFTER = "follows an operator that does not map (one partition only)"
 _LISTED = 6

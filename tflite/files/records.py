@@ -163,6 +163,15 @@ class Graph:
         return sum(operation.macs for operation in self.operations)
 
 
+def human_bytes(count: int) -> str:
+    """A size in words, with the binary units that the Edge TPU compiler prints too."""
+    if count < 1024:
+        return f"{count} B"
+    if count < 1024**2:
+        return f"{count / 1024:.1f} KiB"
+    return f"{count / 1024**2:.2f} MiB"
+
+
 def read_graph(source: str | os.PathLike | bytes) -> Graph:
     """Reads a .tflite file given as a path or as bytes.
 

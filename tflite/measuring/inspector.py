@@ -10,7 +10,7 @@ from functools import cached_property
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tflite.files.flatbuffer import read_bytes
-from tflite.files.records import Graph, Operation, Signature, Tensor, read_graph
+from tflite.files.records import Graph, Operation, Signature, Tensor, human_bytes, read_graph
 
 
 @dataclass(frozen=True)
@@ -197,15 +197,6 @@ def inspect(path: str | os.PathLike | bytes) -> ModelReport:
         runtime=runtime,
         runtime_error=error,
     )
-
-
-def human_bytes(count: int) -> str:
-    """A size in words, with the binary units that the Edge TPU compiler prints too."""
-    if count < 1024:
-        return f"{count} B"
-    if count < 1024**2:
-        return f"{count / 1024:.1f} KiB"
-    return f"{count / 1024**2:.2f} MiB"
 
 
 def _tensor_summary(tensor: Tensor) -> TensorSummary:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from tflite.edgetpu.verdict import EdgeTpuReport, check_edgetpu
+from tflite.files.records import human_bytes
 from tflite.measuring.agreement import Agreement
-from tflite.measuring.inspector import human_bytes, inspect
+from tflite.measuring.inspector import inspect
 from tflite.measuring.timing import invocation, time_calls
 from tflite.targets import Target
 

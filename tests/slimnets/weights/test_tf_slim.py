@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import slimnets
 from slimnets.weights import load_weights
-from slimnets.weights.sources import SOURCES
+from slimnets.weights.families import all_sources
 from tests.helpers.lively import lively
 
 STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -235,9 +235,9 @@ def test_a_published_archive_is_unpacked_and_its_background_dropped(
 
 
 def test_the_sources_are_those_that_were_published():
-    names = [source.name for source in SOURCES]
+    names = [source.name for source in all_sources()]
     assert len(names) == len(set(names))
-    for source in SOURCES:
+    for source in all_sources():
         file = source.url.rpartition("/")[2]
         assert source.name == file.removesuffix(".pth").removesuffix(".tgz")
         if source.format == "torchvision":
@@ -245,4 +245,4 @@ def test_the_sources_are_those_that_were_published():
     assert {n for n in names if n.startswith("mobilenet_v1")} == {
         f"mobilenet_v1_{a}_{s}" for a in (1.0, 0.75, 0.5, 0.25) for s in (224, 192, 160, 128)
     }
-    assert sum(source.format == "torchvision" for source in SOURCES) == 11
+    assert sum(source.format == "torchvision" for source in all_sources()) == 11

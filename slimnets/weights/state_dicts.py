@@ -1,8 +1,8 @@
-"""PyTorch state dicts to and from our models, for torchvision's networks and other forms.
+"""PyTorch state dicts to and from our models.
 
-The names are in `torch_names`. Layouts: convolution (out, in/groups, kh, kw) for our
-(kh, kw, in/groups, out); depthwise (C, 1, kh, kw) for (kh, kw, C, 1); dense (out, in) for our 1×1
-convolution (1, 1, in, out).
+The names are the families' (`StateDictNaming`). Layouts: convolution (out, in/groups, kh, kw) for
+our (kh, kw, in/groups, out); depthwise (C, 1, kh, kw) for (kh, kw, C, 1); dense (out, in) for our
+1×1 convolution (1, 1, in, out).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slimnets.weights import torch_names, variants
+from slimnets.weights.families import families, is_classifier, of_model
 from slimnets.weights.matching import Entry, check_matches_model
-from slimnets.weights.torch_names import Naming, Shapes, looks_like
-from slimnets.weights.units import is_classifier, layer_names, units_of, weighted_layers
+from slimnets.weights.namings import Shapes, StateDictNaming
+from slimnets.weights.units import layer_names, units_of, weighted_layers
+from slimnets.weights.variants import Variant
 
 _BATCH_NORM = {
     "gamma": "weight",
@@ -57,7 +58,7 @@ def _reordered(layout: _Layout, orders: Sequence[tuple[int, Sequence[int]]]) -> 
 
 
 def _tensors(
-    model: Any, naming: Naming, prefixes: Mapping[str, str]
+    model: Any, naming: StateDictNaming, prefixes: Mapping[str, str]
 ) -> Iterator[tuple[str, Any, Any, _Layout]]:
     """(name, layer, variable, layout) of every tensor of the state dict but the counters."""
     orders = naming.channel_orders(model)
@@ -78,7 +79,36 @@ def _tensors(
             yield f"{prefix}.{name}", layer, variable, layout
 
 
-def entries(model: Any, naming: Naming, shapes: Shapes) -> list[Entry]:
+def _namings() -> list[StateDictNaming]:
+    return [naming for family in families() for naming in family.state_dicts]
+
+
+def find_naming(names: Iterable[str]) -> StateDictNaming | None:
+    """The naming that a state dict's names follow."""
+    present = set(names)
+    return next((n for n in _namings() if present.issuperset(n.signature)), None)
+
+
+def width(shapes: Shapes, prefix: str) -> int:
+    """Output channels of a convolution; KeyError if it is not there."""
+    return shapes[f"{prefix}.weight"][0]
+
+
+def looks_like(naming: StateDictNaming, shapes: Shapes) -> Variant | None:
+    """The network that a state dict of these shapes belongs to, if its landmarks are there."""
+    classes = shapes.get(f"{naming.classifier}.bias", (0,))[0]
+    try:
+        return naming.variant(shapes, classes)
+    except (KeyError, StopIteration, IndexError):
+        return None
+
+
+def origins() -> str:
+    """Whose names are known, for a message."""
+    return ", ".join(dict.fromkeys(naming.origin for naming in _namings()))
+
+
+def entries(model: Any, naming: StateDictNaming, shapes: Shapes) -> list[Entry]:
     """What `model` takes from a state dict of this naming.
 
     Raises:
@@ -129,7 +159,7 @@ def export_torch(model: Any) -> dict[str, np.ndarray]:
     return exported
 
 
-def check_built_alike(naming: Naming, model: Any) -> None:
+def check_built_alike(naming: StateDictNaming, model: Any) -> None:
     """Raise a ValueError where the same weights would be another function than the reference's."""
     same = [
         layer.name
@@ -154,7 +184,7 @@ def _is_relu6(layer: Any) -> bool:
     return getattr(getattr(layer, "activation", None), "__name__", "") == "relu6"
 
 
-def naming_by_overlap(model: Any, names: Iterable[str]) -> Naming | None:
+def naming_by_overlap(model: Any, names: Iterable[str]) -> StateDictNaming | None:
     """The naming that `model` has, if it has any of these names: for a state dict with gaps."""
     try:
         naming = naming_of_model(model)
@@ -164,18 +194,18 @@ def naming_by_overlap(model: Any, names: Iterable[str]) -> Naming | None:
     return naming if any(name.rpartition(".")[0] in prefixes for name in names) else None
 
 
-def naming_of_model(model: Any) -> Naming:
+def naming_of_model(model: Any) -> StateDictNaming:
     """The naming in which `model` can be exported.
 
     Raises:
         ValueError: PyTorch has no reference of this network.
     """
-    variant = variants.of_model(model)
-    if variant and not {"minimalistic", "bypass"} & set(variant.options):
-        for naming in torch_names.NAMINGS:
-            if variant.network in naming.networks:
+    variant = of_model(model)
+    if variant:
+        for naming in _namings():
+            if variant.network in naming.networks and not set(naming.lacks) & set(variant.options):
                 return naming
-    known = dict.fromkeys(network for naming in torch_names.NAMINGS for network in naming.networks)
+    known = dict.fromkeys(network for naming in _namings() for network in naming.networks)
     raise ValueError(
         f"model {model.name!r} ({variant or 'a table of its own'}) has no counterpart in PyTorch; "
         f"those of {', '.join(known)} are known."

@@ -1,0 +1,190 @@
+"""What a family of networks tells of itself, and the families that have told it.
+
+A file of `slimnets/nets` ends in `register(Family(…))`. Importing `slimnets.nets` imports them all,
+so whoever has a network of ours has all families here: what a file holds can be said whichever
+network it was meant for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from slimnets.preprocessing import Preprocessing
+from slimnets.weights.namings import CheckpointNaming, KerasNaming, StateDictNaming
+from slimnets.weights.sources import WeightSource
+from slimnets.weights.units import LOGITS, units_of
+from slimnets.weights.variants import Variant
+from tflite import hints
+
+# Default (input size, classes).
+IMAGENET, CIFAR10, CIFAR100 = (224, 1000), (32, 10), (32, 100)
+
+
+class Row(NamedTuple):
+    """A line of the catalogue.
+
+    Parameters count batch norm's moving statistics; multiply-adds are for one image of the default
+    size; accuracies are ImageNet's top-1 in %, where they are published.
+    """
+
+    name: str  # what create_model takes
+    builder: Callable[..., Any]
+    options: Mapping[str, Any]  # the builder's keywords
+    default: tuple[int, int]  # input size, classes
+    params: int
+    macs: int
+    top1: float | None = None
+    top1_int8: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """All there is to know of a family beside how it is built.
+
+    Attributes:
+        name: of its file in `slimnets/nets`.
+        paper: arXiv number.
+        licence: of the code and of the references' published weights.
+        rows: its part of the catalogue, in the catalogue's order.
+        styles: beginnings of network names, in lower case without separators → the images that
+            networks of this name expect; the longest beginning counts.
+        sources: published weights; the first that fits a network is what "imagenet" means for it.
+        shape_options: keywords on which shapes, and so the fitting weights, depend.
+        variant: which network a model of these units is, from the model, its units and its
+            classes; None: not one of this family. Where a landmark is missing it may raise
+            ValueError or IndexError.
+        classifier: the unit whose width is the number of classes.
+        state_dicts, checkpoints, keras_models: its names in other libraries' files.
+    """
+
+    name: str
+    paper: str
+    licence: str = "Apache-2.0"
+    rows: Sequence[Row]
+    styles: Mapping[str, Preprocessing]
+    variant: Callable[[Any, Sequence[str], int], Variant | None]
+    classifier: str = LOGITS
+    shape_options: tuple[str, ...] = ("depth_multiplier",)
+    sources: Sequence[WeightSource] = ()
+    state_dicts: Sequence[StateDictNaming] = ()
+    checkpoints: Sequence[CheckpointNaming] = ()
+    keras_models: Sequence[KerasNaming] = ()
+
+    @property
+    def builders(self) -> dict[str, Callable[..., Any]]:
+        """The functions that the rows call, by name."""
+        return {row.builder.__name__: row.builder for row in self.rows}
+
+
+_FAMILIES: dict[str, Family] = {}
+
+
+def register(family: Family) -> Family:
+    """Make a family known; its file does so, once."""
+    _FAMILIES[family.name] = family
+    return family
+
+
+def families() -> tuple[Family, ...]:
+    """The known families, in the catalogue's order.
+
+    Raises:
+        RuntimeError: none is, for `slimnets.nets` was not imported.
+    """
+    if not _FAMILIES:
+        raise RuntimeError(
+            "no family of networks is known yet: import slimnets.nets, or use the functions of "
+            "slimnets itself (slimnets.load_weights, …)."
+        )
+    return tuple(_FAMILIES.values())
+
+
+def of_model(model: Any) -> Variant | None:
+    """Which network of the catalogue a model of ours is, if it is built by one of its tables."""
+    units = units_of(model)
+    for family in families():
+        try:
+            classes = model.get_layer(f"{family.classifier}.conv").filters
+        except ValueError:
+            classes = 0
+        try:
+            variant = family.variant(model, units, classes)
+        except (ValueError, IndexError):
+            continue  # a table of the user's own: some landmark is not there
+        if variant is not None:
+            return variant
+    return None
+
+
+def is_classifier_name(name: str) -> bool:
+    """Whether a layer of ours has the number of classes as its width, or precedes such a one."""
+    return name.startswith(
+        tuple(f"{family.classifier.partition('.')[0]}." for family in families())
+    )
+
+
+def is_classifier(layer: Any) -> bool:
+    """`is_classifier_name` of a layer."""
+    return is_classifier_name(layer.name)
+
+
+def all_sources() -> tuple[WeightSource, ...]:
+    """All published weights."""
+    return tuple(source for family in families() for source in family.sources)
+
+
+def sources_for(network: str, options: Mapping[str, Any] | None = None) -> list[WeightSource]:
+    """The sources for a network of the catalogue, the default one first.
+
+    Args:
+        network: the name of its function.
+        options: keywords of its function; those that leave the weights' shapes alone are ignored.
+          None: the sources of all its variants.
+    """
+    return [
+        source
+        for family in families()
+        for source in family.sources
+        if source.network == network
+        and (options is None or _chosen(options, family.shape_options) == dict(source.options))
+    ]
+
+
+def _chosen(options: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    # The defaults of everything that decides shapes (depth_multiplier, ratio, bypass, …).
+    defaults = (None, False, 1.0)
+    return {k: v for k, v in options.items() if k in keys and (v is True or v not in defaults)}
+
+
+def find_source(
+    name: str, variant: Callable[[], Variant | None], size: int | None = None
+) -> WeightSource | None:
+    """The source of this name; None if the catalogue has none (it may be a path).
+
+    Args:
+        name: of a source, or "imagenet".
+        variant: tells, for "imagenet", the network.
+        size: for "imagenet", the preferred training resolution.
+
+    Raises:
+        ValueError: "imagenet", and there are no ImageNet weights of the network.
+    """
+    if name != "imagenet":
+        return next((source for source in all_sources() if source.name == name), None)
+    network = variant()
+    found = sources_for(network.network, network.options) if network else []
+    if not found:
+        others = [source.name for source in sources_for(network.network)] if network else []
+        raise ValueError(
+            f"no ImageNet weights are known for {network or 'a table of your own'}"
+            + (f"; there are {', '.join(others)}." if others else ".")
+        )
+    return next((s for s in found if s.preprocessing.size[0] == size), found[0])
+
+
+def nearest_source(name: str) -> str | None:
+    """The source whose name is most like `name`, for an error message."""
+    known = [*(source.name for source in all_sources()), "imagenet"]
+    return hints.nearest(name, known)
