@@ -67,6 +67,18 @@ FAMILIES = {
         "shufflenet_v2_cifar_defs",
         "shufflenet_v2_defs",
     ),
+    "efficientnet_lite": (
+        "EFFICIENTNET_LITE0_DEFS",
+        "EFFICIENTNET_LITE1_DEFS",
+        "EFFICIENTNET_LITE2_DEFS",
+        "EFFICIENTNET_LITE3_DEFS",
+        "EFFICIENTNET_LITE4_DEFS",
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
+        "efficientnet_lite3",
+        "efficientnet_lite4",
+    ),
 }
 
 # Module → the public names that it defines.
