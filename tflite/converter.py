@@ -31,6 +31,8 @@ from tflite.quantizing.tracing import INPUT_NAME
 if TYPE_CHECKING:
     import keras
 
+    from tflite.rewriting.passes import PassReport
+
 logger = logging.getLogger(__name__)
 
 _AGREEMENT_IMAGES = 64
@@ -137,14 +139,14 @@ def convert(
     image, doubts = _decide_input(preprocessing, shape, images)
     doubts += _check_images(images, image, precision)
 
-    deployed = _deployed(model, device, form) if optimize else model
+    deployed, rewriting = _deployed(model, device, form) if optimize else (model, ())
     data = lower(deployed, form, image, images)
     doubts += _check_float_operators(data, precision, device)
     data = _finish(data, Metadata(image=image, labels=labels, **{"name": model.name, **texts}))
 
     agreement, source = _verify(model, data, shape, image, images)
     doubts += _check_agreement(agreement, precision, device)
-    report = report_on(data, precision, device, agreement, source, doubts)
+    report = report_on(data, precision, device, agreement, source, doubts, rewriting)
     for doubt in doubts:
         logger.warning("%s", doubt)
     path = _write(data, report, out) if out is not None else None
@@ -250,10 +252,21 @@ def _check_images(images: np.ndarray | None, image: ImageInput | None, precision
 # --- The file ----------------------------------------------------------------------------------
 
 
-def _deployed(model: "keras.Model", device: targets.Target, form: Form) -> "keras.Model":
+def _deployed(
+    model: "keras.Model", device: targets.Target, form: Form
+) -> tuple["keras.Model", list["PassReport"]]:
+    """The model rewritten for the device, and what each pass did."""
     from tflite.rewriting import simplify_for_deployment
 
-    return simplify_for_deployment(model, device.name, form.precision, batch_size=form.batch_size)
+    reports: list[PassReport] = []
+    deployed = simplify_for_deployment(
+        model,
+        device.name,
+        form.precision,
+        batch_size=form.batch_size,
+        after_pass=lambda report, _: reports.append(report),
+    )
+    return deployed, reports
 
 
 def _finish(data: bytes, metadata: Metadata) -> bytes:

@@ -82,6 +82,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     share = report.size / before.stat().st_size
     table.add_row("size", f"{report.size:,} bytes ({share:.0%} of {before.name})")
     table.add_row("operators", ", ".join(f"{n} {name}" for name, n in report.operators.items()))
+    if report.rewriting:
+        table.add_row("rewritten", report.rewritten)
     if report.partitions is not None:
         left = ", ".join(f"{n} {name}" for name, n in report.outside.items()) or "nothing"
         plural = "" if report.partitions == 1 else "s"

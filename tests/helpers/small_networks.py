@@ -1,8 +1,16 @@
 """Small networks with every form that the rewrites change, and what "the same function" means."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import layers, ops
+
+from tflite.rewriting import PASSES, Pass, model_of, rewrite, simplify_for_deployment
+from tflite.rewriting.graph import Graph, Node, Value, read_model
+from tflite.rewriting.passes import Form, PassReport
+from tflite.targets import TARGETS
 
 # A target and a precision it takes, so that every form of every rewrite is met.
 FORMS = (
@@ -28,6 +36,64 @@ def assert_same_function(model: keras.Model, simplified: keras.Model, seed: int 
     scale = np.abs(expected).max()
     assert 0 < scale < np.inf, "a network that is constant or infinite proves nothing"
     assert np.abs(found - expected).max() <= 1e-5 * scale
+
+
+def assert_edges_are_right(graph: Graph) -> None:
+    """Readers are what a walk from the output finds, in some order, and nobody else."""
+    found: dict[Value, Counter[Node]] = {}
+    nodes = [*graph.nodes(), graph.exit]
+    for node in nodes:
+        for value in node.inputs:
+            found.setdefault(value, Counter())[node] += 1
+    for node in [graph.input, *nodes]:
+        for value in node.outputs:
+            assert Counter(value.readers) == found.get(value, Counter())
+
+
+def kinds(model: keras.Model) -> list[str]:
+    return [type(operation).__name__ for operation in model.operations]
+
+
+def activations(model: keras.Model) -> set[str]:
+    found = (layer.get_config().get("activation") for layer in model.layers)
+    return {name for name in found if name is not None}
+
+
+def reports(
+    model: keras.Model, target: str = "android", precision: str = "int8"
+) -> dict[str, PassReport]:
+    """What each pass says of its work on the model."""
+    found: list[PassReport] = []
+    simplify_for_deployment(
+        model, target, precision, after_pass=lambda report, _: found.append(report)
+    )
+    return {report.name: report for report in found}
+
+
+def guilty_pass(
+    model: keras.Model,
+    target: str,
+    precision: str,
+    seed: int = 0,
+    passes: Sequence[Pass] = PASSES,
+) -> str | None:
+    """The first pass after which the network is another function; None if all keep it."""
+    found: list[str] = []
+
+    def check(report: PassReport, graph: Graph) -> None:
+        if found:
+            return
+        try:
+            assert_same_function(model, model_of(graph), seed)
+        except Exception:  # a graph of which no model can be built is a wrong one as well
+            found.append(report.name)
+
+    try:
+        rewrite(read_model(model), Form(TARGETS[target], precision), check, passes)
+    except Exception:  # the traceback of a pass that fails names it, if none before it is to blame
+        if not found:
+            raise
+    return found[0] if found else None
 
 
 def enliven(model: keras.Model, seed: int = 0) -> keras.Model:

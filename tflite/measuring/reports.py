@@ -2,8 +2,10 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from tflite.edgetpu.verdict import EdgeTpuReport, check_edgetpu
 from tflite.files.records import human_bytes
@@ -11,6 +13,9 @@ from tflite.measuring.agreement import Agreement
 from tflite.measuring.inspector import inspect
 from tflite.measuring.timing import invocation, time_calls
 from tflite.targets import Target
+
+if TYPE_CHECKING:
+    from tflite.rewriting.passes import PassReport
 
 # A median of so many runs, or of as many as fit in the time.
 _TIMED = {"warm_up": 1, "runs": 15, "most_seconds": 1.0}
@@ -35,6 +40,7 @@ class ConversionReport:
         agreement_images: what the agreement was measured on.
         edgetpu: the Edge TPU compiler's expected verdict, where the target is one.
         warnings: doubts about the calibration images or about the result.
+        rewriting: what each pass over the float graph did, and what it left and why.
     """
 
     precision: str
@@ -51,6 +57,14 @@ class ConversionReport:
     agreement_images: str
     edgetpu: EdgeTpuReport | None = None
     warnings: tuple[str, ...] = ()
+    rewriting: tuple["PassReport", ...] = ()
+
+    @property
+    def rewritten(self) -> str:
+        """`rewriting` in a line: "12 batch norms folded into the layer before, …; left: …"."""
+        changed = _count((one.what, one.how) for step in self.rewriting for one in step.changed)
+        left = _count((one.what, f"({one.reason})") for step in self.rewriting for one in step.left)
+        return (changed or "nothing") + (f"; left: {left}" if left else "")
 
     def to_dict(self) -> dict:
         """Everything as plain dictionaries, lists, texts and numbers; None for infinity."""
@@ -69,6 +83,8 @@ class ConversionReport:
             self._delegate(),
             f"agreement with Keras on {self.agreement_images}: {self.agreement}",
         ]
+        if self.rewriting:
+            lines.append(f"rewritten: {self.rewritten}")
         if self.edgetpu is not None:
             lines.append(str(self.edgetpu))
         return "\n".join([*lines, *(f"warning: {line}" for line in self.warnings)])
@@ -90,6 +106,7 @@ def report_on(
     agreement: Agreement,
     agreement_images: str,
     warnings: Sequence[str],
+    rewriting: Sequence["PassReport"] = (),
 ) -> ConversionReport:
     """The report on a finished file; runs it a few times to take the time."""
     found = inspect(data)
@@ -112,11 +129,24 @@ def report_on(
         agreement_images=agreement_images,
         edgetpu=check_edgetpu(data) if target.runs_on_edgetpu else None,
         warnings=tuple(warnings),
+        rewriting=tuple(rewriting),
     )
 
 
 def _counts(histogram: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in histogram.items())
+
+
+def _count(phrases: Iterable[tuple[str, str]]) -> str:
+    """ "2 h-swishes written with ReLU6, 1 ReLU dropped", in the order of first appearance."""
+    counts = Counter(phrases)
+    return ", ".join(f"{n} {_plural(what, n)} {rest}" for (what, rest), n in counts.items())
+
+
+def _plural(noun: str, count: int) -> str:
+    if count == 1:
+        return noun
+    return noun + ("es" if noun.endswith(("sh", "x", "s")) else "s")
 
 
 def _finite(value):

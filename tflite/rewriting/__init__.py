@@ -5,22 +5,48 @@ step (each step exact up to rounding) and builds a new Keras model. See the modu
 step does and why.
 """
 
+from collections.abc import Callable, Sequence
+
 import keras
 
 from tflite import targets
 from tflite.rewriting import (
     activations,
+    depthwise,
     factors,
     folding,
     groups,
     hard_swish,
     normal_form,
+    operations,
+    padding,
     pooling,
     shapes,
+    shuffles,
     slices,
 )
 from tflite.rewriting.graph import Graph, build_model, read_model
-from tflite.rewriting.operations import BUILDERS, spell_out
+from tflite.rewriting.passes import Form, PassReport
+
+Pass = Callable[[Graph, Form], PassReport]
+AfterPass = Callable[[PassReport, Graph], None]
+
+# In the one order in which each finds what it looks for.
+PASSES: tuple[Pass, ...] = (
+    normal_form.run,
+    hard_swish.run,
+    pooling.run,
+    padding.run,
+    folding.run,
+    factors.run,
+    activations.run,
+    slices.run,
+    depthwise.run,
+    shuffles.run,
+    groups.run,
+    shapes.run,
+    operations.run,
+)
 
 
 def simplify_for_deployment(
@@ -29,6 +55,7 @@ def simplify_for_deployment(
     precision: str = "int8",
     *,
     batch_size: int | None = 1,
+    after_pass: AfterPass | None = None,
 ) -> keras.Model:
     """Rewrite a Keras model for a device: the same function, in a form that runs there fast.
 
@@ -45,6 +72,8 @@ def simplify_for_deployment(
         target: a key of `tflite.targets.TARGETS`.
         precision: what the file will be quantized to; decides how h-swish is written.
         batch_size: images in a batch of the new model; None leaves it open.
+        after_pass: called after each pass with its report, which says what it did and what it
+            left, and the graph as it is then; `model_of` makes a model of that.
 
     Returns:
         A model whose outputs agree with those of `model` to 1e-5 relative in float32. Layers that
@@ -58,26 +87,23 @@ def simplify_for_deployment(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be a positive number or None, got {batch_size}.")
     graph = read_model(model)
-    rewrite(graph, device, precision, batch_size)
-    return build_model(graph, batch_size, BUILDERS)
+    rewrite(graph, Form(device, precision, batch_size), after_pass)
+    return model_of(graph, batch_size)
 
 
-def rewrite(graph: Graph, device: targets.Target, precision: str, batch_size: int | None) -> None:
-    """Apply every step, in place, in the one order in which each finds what it looks for."""
-    normal_form.normalize(graph)
-    if precision not in device.native_hard_swish:
-        hard_swish.lower(graph)
-    pooling.rewrite_average_pools(graph, native=precision in device.native_average_pool)
-    folding.fold_padding(graph)
-    folding.fold_into_producers(graph)
-    folding.fold_into_consumers(graph)
-    factors.carry(graph)
-    activations.fuse_relus(graph)
-    if precision not in targets.FLOAT_PRECISIONS:
-        slices.cut_weights(graph)
-    groups.make_depthwise(graph)
-    groups.rewrite_shuffles(graph, densify=device.densifies_shuffles)
-    if device.splits_groups:
-        groups.split_groups(graph)
-    shapes.fix_shapes(graph, batch_size)
-    spell_out(graph)
+def rewrite(
+    graph: Graph,
+    form: Form,
+    after_pass: AfterPass | None = None,
+    passes: Sequence[Pass] = PASSES,
+) -> None:
+    """Apply every pass, in place."""
+    for one in passes:
+        report = one(graph, form)
+        if after_pass is not None:
+            after_pass(report, graph)
+
+
+def model_of(graph: Graph, batch_size: int | None = 1) -> keras.Model:
+    """A Keras model of the graph, which may be between two passes; the graph stays as it is."""
+    return build_model(graph, batch_size, operations.BUILDERS)

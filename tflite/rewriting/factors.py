@@ -1,7 +1,7 @@
 """Constant factors that travel to where they cost nothing.
 
 A tensor may be stored divided by a positive constant, its *factor*, as long as every reader knows.
-`carry` removes each multiplication by a constant and gives its output that factor instead. From
+The pass removes each multiplication by a constant and gives its output that factor instead. From
 there on, in the order of computation:
 
 - a linear layer absorbs the factor of its input in its weights: its output has factor 1;
@@ -23,35 +23,14 @@ import numpy as np
 
 from tflite.rewriting.graph import Graph, Node, Value
 from tflite.rewriting.linear import affine, scale_input, scale_output
-from tflite.rewriting.normal_form import LINEAR
-
-_HOMOGENEOUS_ACTIVATIONS = ("linear", "relu", "leaky_relu")
-
-_HOMOGENEOUS_FAMILIES = (
-    "AveragePooling",
-    "Cropping",
-    "GlobalAveragePooling",
-    "GlobalMaxPooling",
-    "MaxPooling",
-    "UpSampling",
-    "ZeroPadding",
-)
-
-# fmt: off
-_HOMOGENEOUS = frozenset({
-    "Flatten", "LeakyReLU", "PReLU", "Permute", "RepeatVector", "Reshape", "MultiplyConstant",
-    "ops.AveragePool", "ops.ExpandDims", "ops.Flip", "ops.GetItem", "ops.LeakyRelu", "ops.Max",
-    "ops.MaxPool", "ops.Mean", "ops.Moveaxis", "ops.Reshape", "ops.Slice", "ops.Split",
-    "ops.Squeeze", "ops.Sum", "ops.Swapaxes", "ops.Transpose",
-})
-# fmt: on
-
-_NEEDS_EQUAL = frozenset({"Add", "Average", "Concatenate", "Maximum", "Minimum", "Subtract"})
+from tflite.rewriting.passes import Form, Notes, PassReport, describe
 
 
-def carry(graph: Graph) -> None:
+def run(graph: Graph, form: Form) -> PassReport:
     """Remove multiplications by a constant wherever the weights can do them."""
-    _Carrier(graph).run()
+    carrier = _Carrier(graph)
+    carrier.run()
+    return carrier.notes.report("factors")
 
 
 @dataclass
@@ -65,31 +44,38 @@ class _Pull:
 class _Carrier:
     def __init__(self, graph: Graph):
         self.graph = graph
-        self.readers = graph.readers()
+        self.notes = Notes()
         self.factor: dict[Value, float] = {graph.input.out: 1.0}
         self.passed: set[Node] = set()
         self.made_plain: dict[Value, Value] = {}
 
     def run(self) -> None:
-        for node in self.graph.order()[1:]:
+        for node in self.graph.nodes():
             self.passed.add(node)  # already: one of its inputs may be an ancestor of another
             factor = self._settle(node)
-            self.factor.update((Value(node, i), factor) for i in range(len(node.shapes)))
-        self.graph.output = self._plain(self.graph.output)
-        for node in self.graph.order()[1:]:
+            self.factor.update(dict.fromkeys(node.outputs, factor))
+        self._make_inputs_plain(self.graph.exit)
+        for node in self.graph.nodes():
             if node.kind == "Scale" and _is_identity(node):
-                self.graph.redirect(node.out, node.inputs[0])
+                self.graph.replace(node.out, node.inputs[0])
+        self._note_what_is_left()
+
+    def _note_what_is_left(self) -> None:
+        for node in self.graph.nodes():
+            if node.kind == "Scale" and np.any(affine(node)[0] != 1.0):
+                readers = ", ".join(dict.fromkeys(describe(one) for one in node.out.readers))
+                self.notes.leave(node, "constant factor", f"read by {readers}")
 
     def _settle(self, node: Node) -> float:
         """Bring the node to terms with its inputs' factors; the factor of its outputs."""
         factors = [self.factor[value] for value in node.inputs]
         if node.kind == "Scale":
-            return _settle_scale(node, factors[0])
+            return self._settle_scale(node, factors[0])
         if node.kind == "Multiply":
             return math.prod(factors)
         if all(factor == 1.0 for factor in factors):
             return 1.0
-        if node.kind in LINEAR:
+        if node.traits.linear:
             scale_input(node, factors[0])
             return 1.0
         if node.kind == "BatchNormalization":
@@ -98,14 +84,22 @@ class _Carrier:
             return 1.0
         if _is_homogeneous(node):
             return factors[0]
-        if node.kind in _NEEDS_EQUAL:
+        if node.traits.jointly_homogeneous:
             return self._equalize(node)
         return self._make_inputs_plain(node)
 
+    def _settle_scale(self, node: Node, factor: float) -> float:
+        """f * y * scale + offset = f * scale * (y + offset / (f * scale))"""
+        scale, offset = affine(node)
+        if np.ndim(scale) == 0 and scale > 0:
+            if scale != 1.0:
+                self.notes.change(node, "constant factor", "carried into later weights")
+            factor, scale = factor * float(scale), 1.0
+        node.become("Scale", scale=scale, offset=offset / factor)
+        return factor
+
     def _make_inputs_plain(self, node: Node) -> float:
         node.inputs = [self._plain(value, node) for value in node.inputs]
-        for value in node.inputs:
-            self.readers.setdefault(value, []).append(node)
         return 1.0
 
     def _equalize(self, node: Node) -> float:
@@ -121,23 +115,21 @@ class _Carrier:
         unlike = dict.fromkeys(node.inputs)
         return [v for v in unlike if not math.isclose(self.factor[v], wanted, rel_tol=1e-12)]
 
-    def _find_pull(self, value: Value, reader: Node | None) -> _Pull | None:
+    def _find_pull(self, value: Value, reader: Node) -> _Pull | None:
         """The layers to scale so that `value` is scaled; None if that would be felt elsewhere."""
-        if any(
-            other in self.passed and other is not reader for other in self.readers.get(value, [])
-        ):
+        if any(other in self.passed and other is not reader for other in value.readers):
             return None
         node = value.node
         if _is_scalable(node):
             return _Pull({node: None}, {value: None})
-        if len(node.shapes) > 1:
+        if len(node.outputs) > 1:
             return None
         if node.kind == "Multiply":
             for one in node.inputs:
                 if node.inputs.count(one) == 1 and (pull := self._find_pull(one, node)):
                     return _Pull(pull.writers, {**pull.values, value: None})
             return None
-        if _is_homogeneous(node) or node.kind in _NEEDS_EQUAL:
+        if _is_homogeneous(node) or node.traits.jointly_homogeneous:
             pulls = [self._find_pull(one, node) for one in dict.fromkeys(node.inputs)]
             if all(pulls) and _are_separate(pulls):
                 together = _Pull({}, {value: None})
@@ -160,7 +152,7 @@ class _Carrier:
         for value in pull.values:
             self.factor[value] /= factor
 
-    def _plain(self, value: Value, reader: Node | None = None) -> Value:
+    def _plain(self, value: Value, reader: Node) -> Value:
         """`value` with factor 1: pulled if possible, else multiplied explicitly."""
         factor = self.factor[value]
         if _is_one(factor):
@@ -173,6 +165,7 @@ class _Carrier:
         if made is None or not _is_one(self.factor[made]):  # it may have been scaled since
             scale = Node(f"{value.node.name}.scale", "Scale", [value], [value.shape])
             scale.config = {"scale": factor, "offset": 0.0}
+            self.passed.add(scale)
             self.made_plain[value] = scale.out
             self.factor[scale.out] = 1.0
         return self.made_plain[value]
@@ -182,15 +175,6 @@ def _is_one(factor: float) -> bool:
     return math.isclose(factor, 1.0, rel_tol=1e-12)
 
 
-def _settle_scale(node: Node, factor: float) -> float:
-    """f * y * scale + offset = f * scale * (y + offset / (f * scale))"""
-    scale, offset = affine(node)
-    if np.ndim(scale) == 0 and scale > 0:
-        factor, scale = factor * float(scale), 1.0
-    node.become("Scale", scale=scale, offset=offset / factor)
-    return factor
-
-
 def _is_identity(node: Node) -> bool:
     scale, offset = affine(node)
     return np.all(scale == 1.0) and not np.any(offset)
@@ -198,18 +182,17 @@ def _is_identity(node: Node) -> bool:
 
 def _is_homogeneous(node: Node) -> bool:
     if node.kind == "Activation":
-        return node.config["activation"] in _HOMOGENEOUS_ACTIVATIONS
+        return node.activation.homogeneous
     if node.kind == "Scale":
         return _is_identity(node)
     # A maximum may start from a constant.
     starts = getattr(node.source, "initial", None)
-    known = node.kind in _HOMOGENEOUS or node.kind.startswith(_HOMOGENEOUS_FAMILIES)
-    return known and len(node.inputs) == 1 and starts is None
+    return node.traits.homogeneous and len(node.inputs) == 1 and starts is None
 
 
 def _is_scalable(node: Node) -> bool:
-    if node.kind in LINEAR:
-        return node.config["activation"] in _HOMOGENEOUS_ACTIVATIONS
+    if node.traits.linear:
+        return node.activation.homogeneous
     if node.kind == "Scale":
         return not _is_identity(node)
     return node.kind == "BatchNormalization"

@@ -1,8 +1,8 @@
-"""Batch normalization, rescaling and padding that a neighbouring convolution can do as well."""
+"""Batch normalization and rescaling that a neighbouring linear layer can do as well."""
 
 import numpy as np
 
-from tflite.rewriting.graph import Graph, Node, Value
+from tflite.rewriting.graph import Graph, Node
 from tflite.rewriting.linear import (
     affine,
     fold_affine,
@@ -11,78 +11,51 @@ from tflite.rewriting.linear import (
     takes_channel_factors,
     takes_offsets,
 )
-
-Readers = dict[Value, list[Node]]
-
-
-def fold_into_producers(graph: Graph) -> None:
-    """Fold affine maps into the linear layer or the affine map before them."""
-    readers = graph.readers()
-    for node in graph.order()[1:]:
-        if affine(node) is None:
-            continue
-        source = node.inputs[0]
-        if graph.only_reader(source, readers) is node and fold_affine(node, into=source.node):
-            followers = readers.pop(node.out, [])
-            graph.redirect(node.out, source, followers)
-            readers[source] = followers
-            if graph.output == node.out:
-                graph.output = source
+from tflite.rewriting.passes import Form, Notes, PassReport, describe
 
 
-def fold_into_consumers(graph: Graph) -> None:
-    """Fold affine maps into the convolutions that read them, where all of them can take it.
-
-    An offset must not meet zero padding: the border would lack it.
-    """
-    readers = graph.readers()
-    for node in graph.order()[1:]:
-        if affine(node) is None or node.out == graph.output:
-            continue
-        scale, offset = affine(node)
-        followers = readers.get(node.out, [])
-        if all(_can_take(follower, scale, offset) for follower in followers):
-            for follower in followers:
-                shift_input(follower, offset)
-                scale_input(follower, scale)
-            graph.redirect(node.out, node.inputs[0], followers)
+def run(graph: Graph, form: Form) -> PassReport:
+    """Fold affine maps into the layer before them, or else into all those after them."""
+    notes = Notes()
+    for node in graph.nodes():
+        if affine(node) is not None:
+            _fold_into_producer(graph, node, notes)
+    for node in graph.nodes():
+        if affine(node) is not None:
+            _fold_into_consumers(graph, node, notes)
+    return notes.report("folding")
 
 
-def _can_take(node: Node, scale: np.ndarray, offset: np.ndarray) -> bool:
-    return takes_channel_factors(node) and (takes_offsets(node) or not np.any(offset))
+def _fold_into_producer(graph: Graph, node: Node, notes: Notes) -> None:
+    source = node.inputs[0]
+    if source.only_reader is node and fold_affine(node, into=source.node):
+        notes.change(node, _what(node), "folded into the layer before")
+        graph.replace(node.out, source)
 
 
-def fold_padding(graph: Graph) -> None:
-    """Turn zero padding before a convolution into its own SAME padding, where they are equal."""
-    for node in graph.order()[1:]:
-        pad = node.inputs[0].node if node.inputs else None
-        if (
-            node.kind in ("Conv2D", "DepthwiseConv2D")
-            and pad.kind == "ZeroPadding2D"
-            and node.config["padding"] == "valid"
-            and _pads_as_same(pad, node)
-        ):
-            node.config = {**node.config, "padding": "same"}
-            node.inputs = [pad.inputs[0]]
+def _fold_into_consumers(graph: Graph, node: Node, notes: Notes) -> None:
+    scale, offset = affine(node)
+    followers = node.out.readers
+    obstacles = [reason for one in followers if (reason := _obstacle(one, offset))]
+    if obstacles:
+        if node.kind == "BatchNormalization" or node.inputs[0].node is graph.input:
+            notes.leave(node, _what(node), obstacles[0])
+        return
+    notes.change(node, _what(node), "folded into the layers after")
+    for follower in followers:
+        shift_input(follower, offset)
+        scale_input(follower, scale)
+    graph.replace(node.out, node.inputs[0])
 
 
-def _pads_as_same(pad: Node, convolution: Node) -> bool:
-    config = convolution.config
-    return all(
-        size is not None and tuple(padding) == same_padding(size, kernel, stride, dilation)
-        for padding, size, kernel, stride, dilation in zip(
-            pad.config["padding"],
-            pad.inputs[0].shape[1:3],
-            config["kernel_size"],
-            config["strides"],
-            config["dilation_rate"],
-            strict=True,
-        )
-    )
+def _what(node: Node) -> str:
+    return "batch norm" if node.kind == "BatchNormalization" else "scaling"
 
 
-def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """What SAME padding puts before and after `size` pixels (TensorFlow's rule)."""
-    reach = (kernel - 1) * dilation + 1
-    total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-    return total // 2, total - total // 2
+def _obstacle(node: Node, offset: np.ndarray) -> str | None:
+    """Why it cannot take an affine map of its input into its weights; None if it can."""
+    if not takes_channel_factors(node):
+        return f"read by {describe(node)}"
+    if np.any(offset) and not takes_offsets(node):
+        return "an offset must not meet zero padding, whose border would lack it"
+    return None

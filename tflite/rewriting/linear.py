@@ -9,47 +9,42 @@ the other.
 import numpy as np
 
 from tflite.rewriting.graph import Node
-from tflite.rewriting.normal_form import is_linear
-
-_DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D")
 
 
 def scale_input(node: Node, factor: float | np.ndarray) -> None:
     """Make the layer work as before on an input divided by `factor` (a number or (channels,))."""
     kernel = node.weights[0].astype(np.float64)
-    channels_axis = 0 if node.kind == "Dense" else -1 if node.kind == "Conv2DTranspose" else -2
-    if np.ndim(factor):
-        factor = np.moveaxis(np.reshape(factor, (-1,) + (1,) * (kernel.ndim - 1)), 0, channels_axis)
+    factor = _along(kernel, factor, (node.traits.linear.input_axis,))
     node.weights = [kernel * factor, *node.weights[1:]]
 
 
 def shift_input(node: Node, offset: float | np.ndarray) -> None:
     """Make a layer without padding work as before on an input that lacks `offset`."""
     kernel = node.weights[0].astype(np.float64)
-    if node.kind in _DEPTHWISE:
-        kernel = kernel * (offset[:, None] if np.ndim(offset) else offset)
-        shift = kernel.sum(axis=tuple(range(kernel.ndim - 2))).reshape(-1)
-    else:
-        kernel = kernel * (offset[:, None] if np.ndim(offset) else offset)
-        shift = kernel.sum(axis=tuple(range(kernel.ndim - 1)))
+    kernel = kernel * _along(kernel, offset, (node.traits.linear.input_axis,))
+    outputs = len(node.traits.linear.output_axes)
+    shift = kernel.sum(axis=tuple(range(kernel.ndim - outputs))).reshape(-1)
     add_bias(node, shift)
 
 
 def scale_output(node: Node, factor: float | np.ndarray) -> None:
     """Multiply the layer's output, before its activation, by `factor` (a number or (channels,))."""
-    index = 1 if node.kind == "SeparableConv2D" else 0
-    kernel = node.weights[index].astype(np.float64)
-    if np.ndim(factor) and node.kind in _DEPTHWISE:
-        by_channel = np.reshape(factor, kernel.shape[-2:])
-    elif np.ndim(factor) and node.kind == "Conv2DTranspose":
-        by_channel = np.reshape(factor, (-1, 1))
-    else:
-        by_channel = factor
+    index = node.traits.linear.kernels - 1
     weights = list(node.weights)
-    weights[index] = kernel * by_channel
+    kernel = weights[index].astype(np.float64)
+    weights[index] = kernel * _along(kernel, factor, node.traits.linear.output_axes)
     if node.config["use_bias"]:
         weights[-1] = weights[-1].astype(np.float64) * factor
     node.weights = weights
+
+
+def _along(kernel: np.ndarray, factor: float | np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """`factor`, if it has one number a channel, shaped so that it lies along these axes."""
+    if not np.ndim(factor):
+        return factor
+    kept = {axis % kernel.ndim for axis in axes}
+    shape = [size if axis in kept else 1 for axis, size in enumerate(kernel.shape)]
+    return np.reshape(factor, shape)
 
 
 def add_bias(node: Node, offset: float | np.ndarray) -> None:
@@ -80,29 +75,28 @@ def affine(node: Node) -> tuple[np.ndarray, np.ndarray] | None:
     return None
 
 
+def _is_by_channel(node: Node) -> bool:
+    return node.traits.linear is not None and node.traits.linear.by_channel
+
+
 def takes_offsets(node: Node) -> bool:
     """Whether a constant added to its input is exactly one added to its output."""
-    if node.kind == "Dense":
-        return True
-    if node.kind not in ("Conv1D", "Conv2D", "Conv3D", *_DEPTHWISE):
+    if not _is_by_channel(node):
         return False
     # Where zeros are padded the constant is missing.
-    return node.config["padding"] == "valid" or set(node.config["kernel_size"]) == {1}
+    padding = node.config.get("padding", "valid")
+    return padding == "valid" or set(node.config["kernel_size"]) == {1}
 
 
 def takes_channel_factors(node: Node) -> bool:
     """Whether its input may be scaled channel by channel."""
-    if node.kind == "Dense":
-        return True
-    return node.kind in ("Conv1D", "Conv2D", "Conv3D", *_DEPTHWISE) and (
-        node.config.get("groups", 1) == 1
-    )
+    return _is_by_channel(node) and node.config.get("groups", 1) == 1
 
 
 def fold_affine(node: Node, into: Node) -> bool:
     """Fold `node`, an affine map of the output of `into`, into `into`; False if it cannot be."""
     scale, offset = affine(node)
-    if is_linear(into):
+    if into.is_linear:
         scale_output(into, scale)
         add_bias(into, offset)
     elif (inner := affine(into)) is not None:

@@ -1,6 +1,6 @@
 """One name for each meaning: what Keras can write in many ways is read as one kind of node.
 
-After `normalize`:
+After it:
 - `Scale` is x * scale + offset, both of shape () or (channels,): Rescaling, Normalization, and
   arithmetic with constants;
 - `Activation` with "relu", "relu6", "hard_silu" or "hard_sigmoid" stands for every spelling;
@@ -15,51 +15,22 @@ from typing import Any
 import numpy as np
 
 from tflite.rewriting.graph import Graph, Node, Slot
-
-CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D")
-LINEAR = (*CONVOLUTIONS, "Conv2DTranspose", "SeparableConv2D", "Dense")
-
-# fmt: off
-_TRAINING_ONLY = frozenset({
-    "ActivityRegularization", "AlphaDropout", "AugMix", "CutMix", "Dropout", "GaussianDropout",
-    "GaussianNoise", "Identity", "MixUp", "RandAugment", "RandomBrightness",
-    "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomElasticTransform",
-    "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
-    "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
-    "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
-    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
-})
-# fmt: on
-
-_ACTIVATION_OPERATIONS = {
-    "ops.Relu": "relu",
-    "ops.Relu6": "relu6",
-    "ops.HardSilu": "hard_silu",
-    "ops.HardSigmoid": "hard_sigmoid",
-    "ops.Sigmoid": "sigmoid",
-    "ops.Softmax": "softmax",
-}
-
-# The operation's kind, and scale and offset of `x op constant`.
-_WITH_CONSTANT = {
-    "ops.Add": lambda constant: (1.0, constant),
-    "ops.Subtract": lambda constant: (1.0, -constant),
-    "ops.Multiply": lambda constant: (constant, 0.0),
-    "ops.Divide": lambda constant: (1.0 / constant, 0.0),
-    "ops.TrueDivide": lambda constant: (1.0 / constant, 0.0),
-}
-
-_OF_TENSORS = ("ops.Add", "ops.Subtract", "ops.Multiply", "ops.Maximum", "ops.Minimum")
+from tflite.rewriting.passes import Form, Notes, PassReport
 
 
-def normalize(graph: Graph) -> None:
+def run(graph: Graph, form: Form) -> PassReport:
     """Read every spelling as the one kind that stands for it."""
-    for node in graph.order()[1:]:
-        _to_float32(node)
-        if _is_particular(node):
+    notes = Notes()
+    for node in graph.nodes():
+        _to_float32(node, notes)
+        if node.kind.startswith("custom."):
+            notes.leave(node, type(node.source).__name__, "not a layer of Keras's own")
+        elif particular := _particular(node):
+            notes.leave(node, node.kind, particular)
             node.kind = f"custom.{node.kind}"
-        elif node.kind in _TRAINING_ONLY or _is_nothing(node):
-            graph.redirect(node.out, node.inputs[0])
+        elif node.traits.training_only or _is_nothing(node):
+            notes.change(node, node.kind, "removed")
+            graph.replace(node.out, node.inputs[0])
         elif node.kind.startswith("ops."):
             _normalize_operation(node)
         elif node.kind == "BatchNormalization":
@@ -68,17 +39,13 @@ def normalize(graph: Graph) -> None:
             _normalize_relu(node)
         elif node.kind in ("Rescaling", "Normalization"):
             _normalize_scaling(node)
-        elif node.kind in LINEAR:
+        elif node.traits.linear:
             _forget_training(node)
-    readers = graph.readers().get(graph.input.out, [])
+    readers = graph.input.out.readers
     if readers and all(node.kind == "Scale" for node in readers):
         # Rescaling made floats of integer pixels; whoever reads them after it is folded must not.
         graph.input.config = {"dtype": "float32"}
-
-
-def is_linear(node: Node) -> bool:
-    """Whether it is a linear layer without activation."""
-    return node.kind in LINEAR and node.config["activation"] == "linear"
+    return notes.report("normal_form")
 
 
 def _forget_training(node: Node) -> None:
@@ -91,24 +58,29 @@ def _forget_training(node: Node) -> None:
     node.config = {**node.config, **plain}
 
 
-def _to_float32(node: Node) -> None:
+def _to_float32(node: Node, notes: Notes) -> None:
     policy = node.config.get("dtype")
     name = policy["config"].get("name", "") if isinstance(policy, dict) else str(policy)
     if name.startswith("mixed_"):
         node.config = {**node.config, "dtype": "float32"}
+        notes.change(node, node.kind, f"made float32, from {name}")
 
 
-def _is_particular(node: Node) -> bool:
-    """Whether something about this call or layer is beyond what the rewrites know of its kind."""
+def _particular(node: Node) -> str | None:
+    """What about this call or layer is beyond what the rewrites know of its kind."""
     _, keywords = node.call or ((), {})
-    if keywords.get("mask") is not None or node.config.get("data_format") == "channels_first":
-        return True
-    if node.kind == "BatchNormalization":
-        return node.config["axis"] not in (-1, len(node.shape) - 1)
-    if node.kind in LINEAR:
-        expected = 1 + bool(node.config["use_bias"]) + (node.kind == "SeparableConv2D")
-        return len(node.weights) != expected or any(w.dtype != np.float32 for w in node.weights)
-    return False
+    if keywords.get("mask") is not None:
+        return "called with a mask"
+    if node.config.get("data_format") == "channels_first":
+        return "channels come first"
+    if node.kind == "BatchNormalization" and node.config["axis"] not in (-1, len(node.shape) - 1):
+        return "normalizes another axis than channels"
+    if linear := node.traits.linear:
+        if len(node.weights) != linear.kernels + bool(node.config["use_bias"]):
+            return "has other weights than kernel and bias"
+        if any(weight.dtype != np.float32 for weight in node.weights):
+            return "weights are not float32"
+    return None
 
 
 def _is_nothing(node: Node) -> bool:
@@ -116,16 +88,17 @@ def _is_nothing(node: Node) -> bool:
 
 
 def _normalize_operation(node: Node) -> None:
-    if node.kind in _ACTIVATION_OPERATIONS:
+    traits = node.traits
+    if traits.activation:
         if node.kind != "ops.Softmax" or node.source.axis == -1:
-            node.become("Activation", activation=_ACTIVATION_OPERATIONS[node.kind])
+            node.become("Activation", activation=traits.activation)
     elif node.kind == "ops.Clip":
         if _same(node.source.x_min, 0) and _same(node.source.x_max, 6):
             node.become("Activation", activation="relu6")
-    elif len(node.inputs) == 1 and node.kind in _WITH_CONSTANT:
+    elif len(node.inputs) == 1 and traits.with_constant:
         _normalize_arithmetic(node)
-    elif len(node.inputs) == 2 and node.kind in _OF_TENSORS:
-        node.kind = node.kind.removeprefix("ops.")
+    elif len(node.inputs) == 2 and traits.same_as:
+        node.kind = traits.same_as
     elif node.kind == "ops.Concatenate":
         node.config = {"axis": node.source.axis}
         node.kind = "Concatenate"
@@ -144,7 +117,7 @@ def _normalize_arithmetic(node: Node) -> None:
     constant = np.asarray(right, dtype=np.float64)
     per_channel = constant.ndim > 0 and constant.shape[-1] == constant.size == node.shape[-1]
     if (constant.size == 1 or per_channel) and node.shape == node.inputs[0].shape:
-        _become_scale(node, *_WITH_CONSTANT[node.kind](constant))
+        _become_scale(node, *node.traits.with_constant(constant))
 
 
 def _become_scale(node: Node, scale: Any, offset: Any) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tflite.rewriting.graph import Graph, Node, Value
 from tflite.rewriting.linear import affine
+from tflite.rewriting.passes import Form, Notes, PassReport
 
 
 def _constant(value: Any) -> Any:
@@ -24,25 +25,42 @@ def _multiply(x: Any, value: Any) -> Any:
     return product
 
 
+def _scale(x: Any, scale: Any, offset: Any) -> Any:
+    return keras.ops.add(_multiply(x, scale), _constant(offset))
+
+
+def _shuffle(x: Any, groups: int) -> Any:
+    *lead, channels = x.shape
+    lead = [-1 if size is None else size for size in lead]
+    split = keras.ops.reshape(x, (*lead, groups, channels // groups))
+    return keras.ops.reshape(keras.ops.swapaxes(split, -1, -2), (*lead, channels))
+
+
 BUILDERS: dict[str, Callable[..., Any]] = {
     "AddConstant": lambda x, value: keras.ops.add(x, _constant(value)),
     "MultiplyConstant": _multiply,
     "ConstantReshape": lambda x, sizes: keras.ops.reshape(x, (x.shape[0] or -1, *sizes)),
     "ConstantTranspose": lambda x, axes: keras.ops.transpose(x, axes),
     "Split": lambda x, groups: keras.ops.split(x, groups, axis=-1),
+    # For models between passes: the last one writes these with the others.
+    "Scale": _scale,
+    "ChannelShuffle": _shuffle,
 }
 
 
-def spell_out(graph: Graph) -> None:
+def run(graph: Graph, form: Form) -> PassReport:
     """Write `Scale` and `ChannelShuffle` with nodes that are one operation each."""
-    for node in graph.order()[1:]:
+    notes = Notes()
+    for node in graph.nodes():
         if node.kind == "Scale":
-            _spell_scale(graph, node)
+            _spell_scale(graph, node, notes)
         elif node.kind == "ChannelShuffle":
+            notes.change(node, "channel shuffle", "written as a 4-D transpose")
             _spell_shuffle(node)
+    return notes.report("operations")
 
 
-def _spell_scale(graph: Graph, node: Node) -> None:
+def _spell_scale(graph: Graph, node: Node, notes: Notes) -> None:
     scale, offset = affine(node)
     steps = []
     if np.any(scale != 1.0):
@@ -50,13 +68,15 @@ def _spell_scale(graph: Graph, node: Node) -> None:
     if np.any(offset):
         steps.append(("AddConstant", offset))
     if not steps:
-        graph.redirect(node.out, node.inputs[0])
+        notes.change(node, "constant", "dropped: it changed nothing")
+        graph.replace(node.out, node.inputs[0])
         return
     if len(steps) == 2:
         kind, value = steps[0]
-        first = Node(f"{node.name}.multiply", kind, node.inputs, node.shapes)
+        first = Node(f"{node.name}.multiply", kind, node.inputs, [node.shape])
         first.config = {"value": value}
         node.inputs = [first.out]
+    notes.change(node, "constant", "added or multiplied in the graph")
     kind, value = steps[-1]
     node.become(kind, value=value)
 

@@ -2,20 +2,32 @@
 
 import numpy as np
 
-from tflite.rewriting.folding import same_padding
 from tflite.rewriting.graph import Graph, Node
+from tflite.rewriting.padding import same_padding
+from tflite.rewriting.passes import Form, Notes, PassReport
 
 
-def rewrite_average_pools(graph: Graph, *, native: bool) -> None:
-    """Windows as large as the map become means; without `native` the others convolutions."""
-    for node in graph.order()[1:]:
-        if node.kind != "AveragePooling2D" or None in node.inputs[0].shape[1:]:
+def run(graph: Graph, form: Form) -> PassReport:
+    """Windows as large as the map become means; where no kernel averages, others convolutions."""
+    notes = Notes()
+    native = form.precision in form.device.native_average_pool
+    for node in graph.nodes():
+        if node.kind != "AveragePooling2D":
             continue
-        config = node.config
-        if config["padding"] == "valid" and config["pool_size"] == node.inputs[0].shape[1:3]:
+        config, sizes = node.config, node.inputs[0].shape[1:3]
+        if None in node.inputs[0].shape[1:]:
+            notes.leave(node, "average pool", "the size of its input is open")
+        elif config["padding"] == "valid" and config["pool_size"] == sizes:
+            notes.change(node, "average pool", "written as a mean")
             node.become("GlobalAveragePooling2D", keepdims=True)
-        elif not native and len(set(config["strides"])) == 1:
+        elif native:
+            notes.leave(node, "average pool", "native kernel")
+        elif len(set(config["strides"])) > 1:
+            notes.leave(node, "average pool", "no convolution has two strides")
+        else:
+            notes.change(node, "average pool", "written as a convolution")
             _become_convolution(graph, node)
+    return notes.report("pooling")
 
 
 def _become_convolution(graph: Graph, node: Node) -> None:
@@ -36,7 +48,8 @@ def _become_convolution(graph: Graph, node: Node) -> None:
         rows, columns = (_covered(*axis) for axis in axes)
         share = np.outer(rows, columns)[None, :, :, None]
         if (share < 1).any():
-            _multiply(graph, node, 1.0 / share)
+            name = f"{node.name}.border"
+            graph.insert_after(node.out, name, "MultiplyConstant", value=1.0 / share)
 
 
 def _covered(size: int, window: int, stride: int) -> np.ndarray:
@@ -44,10 +57,3 @@ def _covered(size: int, window: int, stride: int) -> np.ndarray:
     before, after = same_padding(size, window, stride)
     inside = np.pad(np.ones(size), (before, after))
     return np.array([inside[start : start + window].mean() for start in range(0, size, stride)])
-
-
-def _multiply(graph: Graph, node: Node, value: np.ndarray) -> None:
-    product = Node(f"{node.name}.border", "MultiplyConstant", [], node.shapes)
-    product.config = {"value": value}
-    graph.redirect(node.out, product.out)
-    product.inputs = [node.out]

@@ -7,13 +7,18 @@ from keras import layers, ops
 
 from tests.helpers.small_networks import (
     FORMS,
+    assert_edges_are_right,
     assert_same_function,
     enliven,
+    guilty_pass,
     keras_swish,
     shuffle,
     squeeze_excite,
 )
-from tflite.rewriting import simplify_for_deployment
+from tflite.rewriting import PASSES, simplify_for_deployment
+from tflite.rewriting.graph import Graph
+from tflite.rewriting.linear import add_bias
+from tflite.rewriting.passes import Form, PassReport
 
 
 class RandomNetwork:
@@ -202,7 +207,49 @@ def test_random_networks_are_the_same_function(first):
         target, precision = FORMS[seed % len(FORMS)]
         model = RandomNetwork(seed).build()
         try:
-            assert_same_function(model, simplify_for_deployment(model, target, precision), seed)
+            assert_same_function(
+                model,
+                simplify_for_deployment(
+                    model,
+                    target,
+                    precision,
+                    after_pass=lambda _, graph: assert_edges_are_right(graph),
+                ),
+                seed,
+            )
         except Exception as error:
             error.add_note(f"seed {seed}, {target} {precision}")
+            if found := guilty_pass(model, target, precision, seed):
+                error.add_note(f"the first pass after which it is another function: {found}")
             raise
+
+
+@pytest.mark.slow
+def test_every_pass_by_itself_keeps_the_function():
+    for seed in range(len(FORMS)):
+        model = RandomNetwork(seed).build()
+        assert guilty_pass(model, *FORMS[seed], seed) is None
+
+
+def shift_a_bias(graph: Graph, form: Form) -> PassReport:
+    """A pass that is wrong."""
+    node = next(node for node in graph.nodes() if node.is_linear)
+    add_bias(node, 0.1)
+    return PassReport("shift_a_bias")
+
+
+def lose_a_node(graph: Graph, form: Form) -> PassReport:
+    """A pass that leaves a graph of which no model can be built."""
+    node = next(node for node in graph.nodes() if node.traits.linear)
+    node.inputs = []
+    return PassReport("lose_a_node")
+
+
+@pytest.mark.parametrize("fault", [shift_a_bias, lose_a_node])
+@pytest.mark.parametrize("place", [1, 5, len(PASSES)])
+def test_a_faulty_pass_is_named(fault, place):
+    passes = [*PASSES[:place], fault, *PASSES[place:]]
+    images = keras.Input((4, 4, 2))
+    x = layers.Conv2D(2, 3, activation="hard_silu")(images)
+    model = enliven(keras.Model(images, layers.Conv2D(2, 1)(x)))
+    assert guilty_pass(model, "coral", "int8", passes=passes) == fault.__name__
