@@ -61,7 +61,7 @@ class ConversionReport:
 
     @property
     def rewritten(self) -> str:
-        """`rewriting` in a line: "12 batch norms folded into the layer before, …; left: …"."""
+        """`rewriting` in a line: "12 batch norms folded into weights, …; left: …"."""
         changed = _count((one.what, one.how) for step in self.rewriting for one in step.changed)
         left = _count((one.what, f"({one.reason})") for step in self.rewriting for one in step.left)
         return (changed or "nothing") + (f"; left: {left}" if left else "")
@@ -146,6 +146,8 @@ def _count(phrases: Iterable[tuple[str, str]]) -> str:
 def _plural(noun: str, count: int) -> str:
     if count == 1:
         return noun
+    if noun.endswith("ty"):
+        return noun[:-1] + "ies"
     return noun + ("es" if noun.endswith(("sh", "x", "s")) else "s")
 
 

@@ -93,7 +93,7 @@ class _Carrier:
         scale, offset = affine(node)
         if np.ndim(scale) == 0 and scale > 0:
             if scale != 1.0:
-                self.notes.change(node, "constant factor", "carried into later weights")
+                self.notes.change(node, "constant factor", "carried into weights")
             factor, scale = factor * float(scale), 1.0
         node.become("Scale", scale=scale, offset=offset / factor)
         return factor

@@ -29,7 +29,7 @@ def run(graph: Graph, form: Form) -> PassReport:
 def _fold_into_producer(graph: Graph, node: Node, notes: Notes) -> None:
     source = node.inputs[0]
     if source.only_reader is node and fold_affine(node, into=source.node):
-        notes.change(node, _what(node), "folded into the layer before")
+        notes.change(node, _what(node), "folded into weights")
         graph.replace(node.out, source)
 
 
@@ -41,7 +41,7 @@ def _fold_into_consumers(graph: Graph, node: Node, notes: Notes) -> None:
         if node.kind == "BatchNormalization" or node.inputs[0].node is graph.input:
             notes.leave(node, _what(node), obstacles[0])
         return
-    notes.change(node, _what(node), "folded into the layers after")
+    notes.change(node, _what(node), "folded into weights")
     for follower in followers:
         shift_input(follower, offset)
         scale_input(follower, scale)

@@ -28,25 +28,28 @@ def report(*passes: PassReport) -> ConversionReport:
 FOLDING = PassReport(
     "folding",
     changed=(
-        Change("bn_1", "batch norm", "folded into the layer before"),
-        Change("rescaling", "scaling", "folded into the layers after"),
-        Change("bn_2", "batch norm", "folded into the layer before"),
+        Change("bn_1", "batch norm", "folded into weights"),
+        Change("rescaling", "scaling", "folded into weights"),
+        Change("bn_2", "batch norm", "folded into weights"),
     ),
-    left=(Left("bn_3", "batch norm", "Conv2DTranspose reads it"),),
+    left=(Left("bn_3", "batch norm", "read by Conv2DTranspose"),),
 )
 HARD_SWISH = PassReport(
     "hard_swish",
     changed=(
         Change("swish_1", "h-swish", "written with ReLU6"),
         Change("swish_2", "h-swish", "written with ReLU6"),
+        Change("identity_1", "Identity", "removed"),
+        Change("identity_2", "Identity", "removed"),
     ),
 )
 
 
 def test_the_rewriting_is_told_in_a_line():
     line = (
-        "2 batch norms folded into the layer before, 1 scaling folded into the layers after, "
-        "2 h-swishes written with ReLU6; left: 1 batch norm (Conv2DTranspose reads it)"
+        "2 batch norms folded into weights, 1 scaling folded into weights, "
+        "2 h-swishes written with ReLU6, 2 Identities removed; "
+        "left: 1 batch norm (read by Conv2DTranspose)"
     )
     assert report(FOLDING, HARD_SWISH).rewritten == line
     assert f"rewritten: {line}" in str(report(FOLDING, HARD_SWISH)).splitlines()
@@ -61,7 +64,7 @@ def test_the_rewriting_is_in_the_json_pass_by_pass():
     passes = json.loads(report(FOLDING, HARD_SWISH).to_json())["rewriting"]
     assert [one["name"] for one in passes] == ["folding", "hard_swish"]
     assert passes[0]["left"] == [
-        {"node": "bn_3", "what": "batch norm", "reason": "Conv2DTranspose reads it"}
+        {"node": "bn_3", "what": "batch norm", "reason": "read by Conv2DTranspose"}
     ]
     assert passes[1]["changed"][0] == {
         "node": "swish_1",

@@ -29,15 +29,15 @@ def test_a_relu_of_what_is_never_negative_is_dropped():
 
 
 def test_a_relu6_that_moves_into_a_part_is_not_felt_by_another_reader_of_it():
-    """The part's own ReLU was dropped, and with it the only sign of that reader."""
+    """The part had a ReLU of its own, needless and dropped, that both read."""
     images = keras.Input((8, 8, 3))
     x = layers.Activation("sigmoid")(images)
     part = layers.DepthwiseConv2D(
         3, use_bias=False, depthwise_initializer=keras.initializers.Constant(2.0)
     )(x)
     positive = layers.ReLU()(part)
-    joint = layers.Concatenate()([part, layers.Conv2D(4, 3)(images)])
-    x = layers.Concatenate()([layers.ReLU(6.0)(joint), positive])
+    joint = layers.Concatenate()([positive, layers.Conv2D(4, 3)(images)])
+    x = layers.Concatenate()([positive, layers.ReLU(6.0)(joint)])
     model = keras.Model(images, x)
     assert_same_function(model, simplify_for_deployment(model, "android", "float32"))
 

@@ -53,8 +53,8 @@ def test_each_batch_normalization_is_reported_folded_or_left_with_the_reason():
     model = enliven(keras.Model(images, layers.Dense(3, name="dense")(x)))
     report = reports(model)["folding"]
     assert report.changed == (
-        Change("second", "batch norm", "folded into the layer before"),
-        Change("third", "batch norm", "folded into the layers after"),
+        Change("second", "batch norm", "folded into weights"),
+        Change("third", "batch norm", "folded into weights"),
     )
     (left,) = report.left
     assert (left.node, left.what) == ("first", "batch norm")
