@@ -396,6 +396,8 @@ def test_the_file_and_its_report_are_written(model, images, tmp_path):
     report = json.loads((tmp_path / "net.report.json").read_text())
     assert report["size"] == out.stat().st_size
     assert report["agreement"]["top1_agreement"] >= 0.9
+    folded = next(one for one in report["rewriting"] if one["name"] == "folding")["changed"]
+    assert "batch norm" in {change["what"] for change in folded}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.report.json", "net.tflite"]
 
 
