@@ -25,8 +25,10 @@ from tflite.rewriting import (
     shuffles,
     slices,
 )
-from tflite.rewriting.graph import Graph, build_model, read_model
+from tflite.rewriting.building import build_model
+from tflite.rewriting.graph import Graph
 from tflite.rewriting.passes import Form, PassReport
+from tflite.rewriting.reading import read_model
 
 Pass = Callable[[Graph, Form], PassReport]
 AfterPass = Callable[[PassReport, Graph], None]

@@ -1,8 +1,9 @@
-"""A Keras functional model as a plain graph that can be rewritten, and back.
+"""A network as a plain graph that can be rewritten.
 
 A `Node` is one call of one layer or operation. Every call has a node of its own, so a layer that
 is called twice can be rewritten at one call and not at the other; calls that still agree when the
-model is built again share one layer again.
+model is built again share one layer again. `reading` makes a graph of a Keras model, `building` a
+Keras model of a graph.
 
 The graph owns its edges. Each `Value` knows its readers, whatever is done to it: setting a node's
 `inputs` is all it takes, here or in `Graph.replace` and `Graph.insert_after`. A node counts as a
@@ -10,13 +11,10 @@ reader as long as the network's output depends on it; one that nothing reads any
 what it read, and takes it up again should it be read again.
 """
 
-import copy
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from tflite.rewriting import kinds
@@ -225,183 +223,3 @@ class Graph:
         node = Node(name, kind, [value], [value.shape], config=config)
         self.replace(value, node.out, readers)
         return node
-
-
-def read_model(model: keras.Model) -> Graph:
-    """The graph of a built functional model with one input and one output.
-
-    Raises:
-        ValueError: the model is unbuilt, subclassed, or has several inputs or outputs.
-    """
-    functional = _functional(model)
-    for role, tensors in (("input", functional.inputs), ("output", functional.outputs)):
-        if len(tensors) != 1:
-            names = ", ".join(tensor.name for tensor in tensors)
-            raise ValueError(
-                f"a model with one input and one output can be deployed; {model.name!r} has "
-                f"{len(tensors)} {role}s ({names}). Make one model per pair with "
-                "keras.Model(model.inputs[i], model.outputs[j])."
-            )
-    tensor = functional.inputs[0]
-    node = Node(
-        name=tensor._keras_history.operation.name,
-        kind="Input",
-        inputs=[],
-        shapes=[tuple(tensor.shape)],
-        config={"dtype": tensor.dtype},
-    )
-    (output,) = _read_calls(functional, [node.out], {})
-    return Graph(model.name, node, output)
-
-
-def _functional(model: Any) -> Any:
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"a keras.Model is needed, got {type(model).__name__}.")
-    if not _is_functional(model):
-        raise ValueError(
-            f"the graph of the subclassed model {model.name!r} ({type(model).__name__}) cannot be "
-            "read. Make it functional: x = keras.Input(shape); keras.Model(x, model.call(x))."
-        )
-    inner = model._functional if isinstance(model, keras.Sequential) else model
-    if inner is None or not inner.built:
-        raise ValueError(
-            f"model {model.name!r} has not been built: its input shape is unknown. Start it with "
-            "keras.Input(shape) or call model.build((None, height, width, channels))."
-        )
-    return inner
-
-
-def _is_functional(operation: Any) -> bool:
-    """Whether it runs exactly what its graph says (a subclass may override `call`)."""
-    return type(operation).call.__qualname__ in ("Functional.call", "Sequential.call")
-
-
-def _read_calls(
-    functional: Any, inputs: list[Value], weights: dict[int, list[np.ndarray]]
-) -> list[Value]:
-    """The outputs' values, with nested functional models written out in place.
-
-    `weights` holds what was read of each layer: its later calls get the very same arrays, which
-    is how `build_model` knows that nothing came between them.
-    """
-    values = {id(tensor): value for tensor, value in zip(functional.inputs, inputs, strict=True)}
-    for depth in sorted(functional._nodes_by_depth, reverse=True):
-        for call in functional._nodes_by_depth[depth]:
-            if call.is_input or any(id(tensor) not in values for tensor in call.input_tensors):
-                continue
-            read = [values[id(tensor)] for tensor in call.arguments.keras_tensors]
-            if _is_functional(call.operation):
-                results = _read_calls(_functional(call.operation), read, weights)
-            else:
-                node = _read_call(call, read, weights)
-                results = node.outputs
-            values.update((id(t), v) for t, v in zip(call.outputs, results, strict=True))
-    return [values[id(tensor)] for tensor in functional.outputs]
-
-
-def _read_call(call: Any, inputs: list[Value], weights: dict[int, list[np.ndarray]]) -> Node:
-    operation = call.operation
-    slots = iter(range(len(inputs)))
-    arguments = keras.tree.map_structure(
-        lambda leaf: Slot(next(slots)) if isinstance(leaf, keras.KerasTensor) else leaf,
-        (call.arguments.args, call.arguments.kwargs),
-    )
-    if "training" in arguments[1]:  # inference overrides it, whatever the call said
-        arguments[1]["training"] = False
-    is_layer = isinstance(operation, keras.Layer)
-    if is_layer and id(operation) not in weights:
-        weights[id(operation)] = operation.get_weights()
-    kind = type(operation).__name__
-    if type(operation).__module__.split(".")[0] != "keras":
-        kind = f"custom.{kind}"
-    elif not is_layer:
-        kind = f"ops.{kind}"
-    return Node(
-        name=operation.name,
-        kind=kind,
-        inputs=inputs,
-        shapes=[tuple(tensor.shape) for tensor in call.outputs],
-        source=operation,
-        config=operation.get_config() if is_layer else {},
-        weights=weights[id(operation)] if is_layer else [],
-        call=arguments,
-    )
-
-
-def build_model(
-    graph: Graph, batch_size: int | None, builders: dict[str, Callable[..., Any]]
-) -> keras.Model:
-    """A new Keras model of `graph`, with `batch_size` images in its input's shape.
-
-    `builders` makes the kinds that are no Keras layer: `builder(*tensors, **config)`.
-    """
-    entrance = keras.Input(
-        batch_shape=(batch_size, *graph.input.shape[1:]),
-        name=graph.input.name,
-        dtype=graph.input.config["dtype"],
-    )
-    tensors: dict[Value, Any] = {graph.input.out: entrance}
-    names: Counter[str] = Counter([graph.input.name])
-    built: dict[int, list[tuple[Node, Any]]] = {}
-    for node in graph.nodes():
-        arguments = [tensors[value] for value in node.inputs]
-        if node.source is None and node.kind in builders:
-            outputs = builders[node.kind](*arguments, **node.config)
-            for output in keras.tree.flatten(outputs):
-                output._keras_history.operation.name = _unused(node.name, names)
-        else:
-            shared = built.setdefault(id(node.source) if node.source is not None else id(node), [])
-            operation = next((made for other, made in shared if _agree(node, other)), None)
-            if operation is None:
-                operation = _make_operation(node, _unused(node.name, names))
-                shared.append((node, operation))
-            outputs = _call(operation, node, arguments)
-        tensors.update(zip(node.outputs, keras.tree.flatten(outputs), strict=True))
-    return keras.Model(entrance, tensors[graph.output], name=graph.name)
-
-
-def _unused(name: str, names: Counter[str]) -> str:
-    """`name`, numbered if it was taken (a layer that no longer shares its weights)."""
-    candidate = name
-    while names[candidate]:
-        candidate = f"{name}_{names[name]}"
-        names[name] += 1
-    names[candidate] += 1
-    return candidate
-
-
-def _agree(node: Node, other: Node) -> bool:
-    return (
-        node.kind == other.kind
-        and node.config == other.config
-        and len(node.weights) == len(other.weights)
-        and all(ours is theirs for ours, theirs in zip(node.weights, other.weights, strict=True))
-    )
-
-
-def _make_operation(node: Node, name: str) -> Any:
-    if node.source is not None and not isinstance(node.source, keras.Layer):
-        operation = copy.copy(node.source)  # stateless: only its place in a graph is its own
-        operation._inbound_nodes, operation._outbound_nodes = [], []
-        operation.name = name
-        return operation
-    if type(node.source) is keras.layers.Lambda:
-        # Its function is already in memory: nothing is loaded, so nothing is to be refused.
-        return keras.layers.Lambda(
-            node.source.function, output_shape=node.source._output_shape, name=name
-        )
-    layer_class = getattr(keras.layers, node.kind) if node.source is None else type(node.source)
-    return layer_class.from_config({**node.config, "name": name})
-
-
-def _call(operation: Any, node: Node, tensors: list[Any]) -> Any:
-    if node.call is None:
-        outputs = operation(tensors[0] if len(tensors) == 1 else tensors)
-    else:
-        args, kwargs = keras.tree.map_structure(
-            lambda leaf: tensors[leaf.index] if isinstance(leaf, Slot) else leaf, node.call
-        )
-        outputs = operation(*args, **kwargs)
-    if node.weights:
-        operation.set_weights(node.weights)
-    return outputs

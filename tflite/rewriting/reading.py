@@ -1,0 +1,109 @@
+"""A Keras functional model read into a graph."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tflite.rewriting.graph import Graph, Node, Slot, Value
+
+
+def read_model(model: keras.Model) -> Graph:
+    """The graph of a built functional model with one input and one output.
+
+    Raises:
+        ValueError: the model is unbuilt, subclassed, or has several inputs or outputs.
+    """
+    functional = _functional(model)
+    for role, tensors in (("input", functional.inputs), ("output", functional.outputs)):
+        if len(tensors) != 1:
+            names = ", ".join(tensor.name for tensor in tensors)
+            raise ValueError(
+                f"a model with one input and one output can be deployed; {model.name!r} has "
+                f"{len(tensors)} {role}s ({names}). Make one model per pair with "
+                "keras.Model(model.inputs[i], model.outputs[j])."
+            )
+    tensor = functional.inputs[0]
+    node = Node(
+        name=tensor._keras_history.operation.name,
+        kind="Input",
+        inputs=[],
+        shapes=[tuple(tensor.shape)],
+        config={"dtype": tensor.dtype},
+    )
+    (output,) = _read_calls(functional, [node.out], {})
+    return Graph(model.name, node, output)
+
+
+def _functional(model: Any) -> Any:
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"a keras.Model is needed, got {type(model).__name__}.")
+    if not _is_functional(model):
+        raise ValueError(
+            f"the graph of the subclassed model {model.name!r} ({type(model).__name__}) cannot be "
+            "read. Make it functional: x = keras.Input(shape); keras.Model(x, model.call(x))."
+        )
+    inner = model._functional if isinstance(model, keras.Sequential) else model
+    if inner is None or not inner.built:
+        raise ValueError(
+            f"model {model.name!r} has not been built: its input shape is unknown. Start it with "
+            "keras.Input(shape) or call model.build((None, height, width, channels))."
+        )
+    return inner
+
+
+def _is_functional(operation: Any) -> bool:
+    """Whether it runs exactly what its graph says (a subclass may override `call`)."""
+    return type(operation).call.__qualname__ in ("Functional.call", "Sequential.call")
+
+
+def _read_calls(
+    functional: Any, inputs: list[Value], weights: dict[int, list[np.ndarray]]
+) -> list[Value]:
+    """The outputs' values, with nested functional models written out in place.
+
+    `weights` holds what was read of each layer: its later calls get the very same arrays, which
+    is how `build_model` knows that nothing came between them.
+    """
+    values = {id(tensor): value for tensor, value in zip(functional.inputs, inputs, strict=True)}
+    for depth in sorted(functional._nodes_by_depth, reverse=True):
+        for call in functional._nodes_by_depth[depth]:
+            if call.is_input or any(id(tensor) not in values for tensor in call.input_tensors):
+                continue
+            read = [values[id(tensor)] for tensor in call.arguments.keras_tensors]
+            if _is_functional(call.operation):
+                results = _read_calls(_functional(call.operation), read, weights)
+            else:
+                node = _read_call(call, read, weights)
+                results = node.outputs
+            values.update((id(t), v) for t, v in zip(call.outputs, results, strict=True))
+    return [values[id(tensor)] for tensor in functional.outputs]
+
+
+def _read_call(call: Any, inputs: list[Value], weights: dict[int, list[np.ndarray]]) -> Node:
+    operation = call.operation
+    slots = iter(range(len(inputs)))
+    arguments = keras.tree.map_structure(
+        lambda leaf: Slot(next(slots)) if isinstance(leaf, keras.KerasTensor) else leaf,
+        (call.arguments.args, call.arguments.kwargs),
+    )
+    if "training" in arguments[1]:  # inference overrides it, whatever the call said
+        arguments[1]["training"] = False
+    is_layer = isinstance(operation, keras.Layer)
+    if is_layer and id(operation) not in weights:
+        weights[id(operation)] = operation.get_weights()
+    kind = type(operation).__name__
+    if type(operation).__module__.split(".")[0] != "keras":
+        kind = f"custom.{kind}"
+    elif not is_layer:
+        kind = f"ops.{kind}"
+    return Node(
+        name=operation.name,
+        kind=kind,
+        inputs=inputs,
+        shapes=[tuple(tensor.shape) for tensor in call.outputs],
+        source=operation,
+        config=operation.get_config() if is_layer else {},
+        weights=weights[id(operation)] if is_layer else [],
+        call=arguments,
+    )
