@@ -1,6 +1,5 @@
 """A Keras model built of a graph."""
 
-import copy
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -53,8 +52,12 @@ def _unused(name: str, names: Counter[str]) -> str:
 
 
 def _agree(node: Node, other: Node) -> bool:
+    """Whether two calls of what was one layer can be calls of one layer again."""
+    if node.is_as_read and other.is_as_read:
+        return node.config.get("dtype") == other.config.get("dtype")
     return (
-        node.kind == other.kind
+        node.is_as_read == other.is_as_read
+        and node.kind == other.kind
         and node.config == other.config
         and len(node.weights) == len(other.weights)
         and all(ours is theirs for ours, theirs in zip(node.weights, other.weights, strict=True))
@@ -62,18 +65,25 @@ def _agree(node: Node, other: Node) -> bool:
 
 
 def _make_operation(node: Node, name: str) -> Any:
-    if node.source is not None and not isinstance(node.source, keras.Layer):
-        operation = copy.copy(node.source)  # stateless: only its place in a graph is its own
-        operation._inbound_nodes, operation._outbound_nodes = [], []
-        operation.name = name
-        return operation
-    if type(node.source) is keras.layers.Lambda:
-        # Its function is already in memory: nothing is loaded, so nothing is to be refused.
-        return keras.layers.Lambda(
-            node.source.function, output_shape=node.source._output_shape, name=name
-        )
+    if node.is_as_read or not isinstance(node.source, keras.Layer | None):
+        return _like(node.source, name, node.config.get("dtype"))
     layer_class = getattr(keras.layers, node.kind) if node.source is None else type(node.source)
     return layer_class.from_config({**node.config, "name": name})
+
+
+def _like(operation: Any, name: str, dtype: Any) -> Any:
+    """The same operation or layer, its state shared, with a place of its own in a graph.
+
+    Calling the original would enter the new model's calls into the user's layer. `copy.copy` goes
+    through Keras's pickling, which saves and loads: what is asked for here is the object itself.
+    """
+    twin = object.__new__(type(operation))
+    twin.__dict__.update(operation.__dict__)
+    twin.__dict__.update(_inbound_nodes=[], _outbound_nodes=[])
+    twin.name = name
+    if isinstance(twin, keras.Layer) and dtype == "float32":
+        twin.dtype_policy = "float32"  # if it was a mixed one
+    return twin
 
 
 def _call(operation: Any, node: Node, tensors: list[Any]) -> Any:
@@ -84,6 +94,6 @@ def _call(operation: Any, node: Node, tensors: list[Any]) -> Any:
             lambda leaf: tensors[leaf.index] if isinstance(leaf, Slot) else leaf, node.call
         )
         outputs = operation(*args, **kwargs)
-    if node.weights:
+    if node.weights and not node.is_as_read:
         operation.set_weights(node.weights)
     return outputs

@@ -67,8 +67,11 @@ class Node:
         inputs: what it reads.
         outputs: what it makes.
         source: the Keras layer or operation it was read from; None when the node has taken
-            another form, so that the layer class called `kind` is built instead.
-        config: the layer's `get_config()`, replaced and never changed in place.
+            another form, so that the layer class called `kind` is built instead. Where
+            `is_as_read`, the model that is built calls the source itself: a config does not hold
+            all that a layer is.
+        config: the layer's `get_config()`, replaced and never changed in place; empty where it
+            has none.
         weights: the layer's `get_weights()`, replaced and never changed in place.
         call: arguments and keyword arguments of the call, with a `Slot` for each input.
     """
@@ -90,6 +93,7 @@ class Node:
         self.weights: list[np.ndarray] = list(weights)
         self.outputs = tuple(Value(self, index, shape) for index, shape in enumerate(shapes))
         self._inputs = tuple(inputs)
+        self._read = (self.config, self.weights)
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -139,6 +143,18 @@ class Node:
     def is_linear(self) -> bool:
         """Whether it is a linear layer without activation."""
         return self.traits.linear is not None and self.config["activation"] == "linear"
+
+    @property
+    def is_as_read(self) -> bool:
+        """Whether it is still the layer or operation it was read from, but for its precision."""
+        config, weights = self._read
+        return (
+            self.source is not None
+            and self.config.keys() == config.keys()
+            and all(self.config[key] is config[key] for key in config if key != "dtype")
+            and len(self.weights) == len(weights)
+            and all(now is then for now, then in zip(self.weights, weights, strict=True))
+        )
 
     def become(self, kind: str, **config: Any) -> None:
         """Take another form, keeping name and inputs."""

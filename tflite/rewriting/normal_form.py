@@ -112,35 +112,44 @@ def _normalize_arithmetic(node: Node) -> None:
     left, right = node.call[0] if len(node.call[0]) == 2 else (None, None)
     if isinstance(right, Slot) and node.kind in ("ops.Add", "ops.Multiply"):
         left, right = right, left
-    if not isinstance(left, Slot) or right is None:
-        return
-    constant = np.asarray(right, dtype=np.float64)
-    per_channel = constant.ndim > 0 and constant.shape[-1] == constant.size == node.shape[-1]
-    if (constant.size == 1 or per_channel) and node.shape == node.inputs[0].shape:
-        _become_scale(node, *node.traits.with_constant(constant))
+    if isinstance(left, Slot) and right is not None and node.shape == node.inputs[0].shape:
+        _become_scale(node, *node.traits.with_constant(np.asarray(right, dtype=np.float64)))
 
 
 def _become_scale(node: Node, scale: Any, offset: Any) -> None:
-    node.become("Scale", scale=_compact(scale), offset=_compact(offset))
+    """Make it a `Scale`, if both constants are one number or one a channel."""
+    scale, offset = (_by_channel(constant, node.shape) for constant in (scale, offset))
+    if scale is not None and offset is not None:
+        node.become("Scale", scale=scale, offset=offset)
 
 
-def _compact(constant: Any) -> np.ndarray:
-    flat = np.asarray(constant, dtype=np.float64).reshape(-1)
-    return flat[0] if (flat == flat[0]).all() else flat
+def _by_channel(constant: Any, shape: tuple) -> np.ndarray | None:
+    """The constant as one number, or as one a channel where it lies along channels; else None.
+
+    The axis decides, not the size: (4, 1, 1) lies along the rows of a map of four channels.
+    """
+    constant = np.asarray(constant, dtype=np.float64)
+    flat = constant.reshape(-1)
+    if constant.ndim > len(shape) or not flat.size:
+        return None
+    if (flat == flat[0]).all():
+        return flat[0]
+    return flat if constant.shape[-1] == flat.size == shape[-1] else None
 
 
 def _normalize_scaling(node: Node) -> None:
-    config = node.config
+    source = node.source
     if node.kind == "Rescaling":
-        scale, offset = config["scale"], config["offset"]
-        if all(np.size(value) in (1, node.shape[-1]) for value in (scale, offset)):
-            _become_scale(node, scale, offset)
-    elif not config["invert"] and np.size(node.source.mean) in (1, node.shape[-1]):
-        mean = np.asarray(node.source.mean, dtype=np.float64)
-        deviation = np.sqrt(np.asarray(node.source.variance, dtype=np.float64))
-        # Keras's own guard against constant channels.
-        scale = 1.0 / np.maximum(deviation, 1e-7)
-        _become_scale(node, scale, -mean * scale)
+        _become_scale(node, source.scale, source.offset)
+        return
+    # Both in the shape in which they are broadcast over the layer's axes.
+    mean = np.asarray(source.mean, dtype=np.float64)
+    # Keras's own guard against constant channels.
+    deviation = np.maximum(np.sqrt(np.asarray(source.variance, dtype=np.float64)), 1e-7)
+    if source.invert:
+        _become_scale(node, deviation, mean)
+    else:
+        _become_scale(node, 1.0 / deviation, -mean / deviation)
 
 
 def _normalize_relu(node: Node) -> None:

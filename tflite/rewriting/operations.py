@@ -41,6 +41,8 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "MultiplyConstant": _multiply,
     "ConstantReshape": lambda x, sizes: keras.ops.reshape(x, (x.shape[0] or -1, *sizes)),
     "ConstantTranspose": lambda x, axes: keras.ops.transpose(x, axes),
+    # An activation that Keras has no name for.
+    "Function": lambda x, function: keras.layers.Lambda(function)(x),
     "Split": lambda x, groups: keras.ops.split(x, groups, axis=-1),
     # For models between passes: the last one writes these with the others.
     "Scale": _scale,

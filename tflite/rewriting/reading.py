@@ -93,17 +93,100 @@ def _read_call(call: Any, inputs: list[Value], weights: dict[int, list[np.ndarra
     if is_layer and id(operation) not in weights:
         weights[id(operation)] = operation.get_weights()
     kind = type(operation).__name__
-    if type(operation).__module__.split(".")[0] != "keras":
+    config = _config(operation) if is_layer else {}
+    # A method put on one object is not what the rewrites know of its class.
+    if (
+        type(operation).__module__.split(".")[0] != "keras"
+        or "call" in vars(operation)
+        or config is None
+    ):
         kind = f"custom.{kind}"
     elif not is_layer:
         kind = f"ops.{kind}"
-    return Node(
+    node = Node(
         name=operation.name,
         kind=kind,
         inputs=inputs,
         shapes=[tuple(tensor.shape) for tensor in call.outputs],
         source=operation,
-        config=operation.get_config() if is_layer else {},
+        config=config or {},
         weights=weights[id(operation)] if is_layer else [],
         call=arguments,
     )
+    return _name_activation(node) if "activation" in node.config else node
+
+
+def _is_of_keras(operation: Any) -> bool:
+    """Whether it does what Keras's class of its name does; a method may be put on one object."""
+    return type(operation).__module__.split(".")[0] == "keras" and "call" not in vars(operation)
+
+
+def _config(layer: Any) -> dict[str, Any] | None:
+    """What the layer says of itself; None where it cannot."""
+    try:
+        return layer.get_config()
+    # A class of the user's, or a function that Keras has no name for: whatever it raises.
+    except Exception:
+        return None
+
+
+def _name_activation(node: Node) -> Node:
+    """The node with an activation that Keras knows by name, or followed by one that does the rest.
+
+    An activation can also be TensorFlow's function, a lambda or a layer, which a config either does
+    not hold or cannot give back.
+    """
+    function = getattr(node.source, "activation", None)
+    if function is None or _is_called(node.config["activation"], function):
+        return node
+    if known := _KERAS_NAMES.get(_full_name(function)):
+        node.config = {**node.config, "activation": known}
+        return node
+    if not node.traits.linear:
+        node.kind = f"custom.{node.kind}"
+        return node
+    node.config = {**node.config, "activation": "linear"}
+    if isinstance(function, keras.Layer):
+        after = Node(
+            function.name,
+            type(function).__name__,
+            [node.out],
+            [node.shape],
+            source=function,
+            config=_config(function),
+            weights=function.get_weights(),
+        )
+        if not after.config or not _is_of_keras(function):
+            after.kind = f"custom.{after.kind}"
+        return after
+    return Node(
+        f"{node.name}.activation",
+        "Function",
+        [node.out],
+        [node.shape],
+        config={"function": function},
+    )
+
+
+def _is_called(name: Any, function: Any) -> bool:
+    """Whether Keras gives back this very function by the name in a config."""
+    try:
+        return isinstance(name, str) and keras.activations.get(name) is function
+    except ValueError:
+        return False
+
+
+# TensorFlow's functions that are Keras's own under another name.
+_KERAS_NAMES = {
+    "tensorflow.relu": "relu",
+    "tensorflow.relu6": "relu6",
+    "tensorflow.sigmoid": "sigmoid",
+    "tensorflow.softmax_v2": "softmax",
+    "tensorflow.swish": "silu",
+    "tensorflow.tanh": "tanh",
+}
+
+
+def _full_name(function: Any) -> str:
+    package = str(getattr(function, "__module__", "")).split(".")[0]
+    return f"{package}.{getattr(function, '__name__', '')}"

@@ -39,7 +39,9 @@ def _reshape_before_softmax(graph: Graph, softmax: Node, notes: Notes) -> None:
     reshape = softmax.out.only_reader
     if reshape is None or not reshape.traits.reshapes:
         return
-    if softmax.shape[1:-1].count(1) == len(softmax.shape) - 2 and len(reshape.shape) == 2:
+    is_vector = softmax.shape[1:-1].count(1) == len(softmax.shape) - 2
+    # To a vector of the same numbers, that is: they are normalized together.
+    if is_vector and len(reshape.shape) == 2 and reshape.shape[-1] == softmax.shape[-1]:
         notes.change(softmax, "softmax", "taken after the reshape to a vector")
         graph.replace(reshape.out, softmax.out)
         reshape.inputs = softmax.inputs
