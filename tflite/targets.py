@@ -27,6 +27,9 @@ class Target:
             HARD_SWISH, the Edge TPU has none at all).
         native_average_pool: precisions that average windows natively. In the others that is a
             depthwise convolution (XNNPACK has no int8 AVERAGE_POOL_2D).
+        delegates_nearest: has a kernel for RESIZE_NEAREST_NEIGHBOR (XNNPACK has none); elsewhere
+            nearest upsampling by whole factors is written with concatenations.
+        reads_half_pixels: reads RESIZE_BILINEAR version 3, which has half-pixel centres.
         keeps_float_operators: an operator without an int8 kernel stays float32 in an int8 file, and
             the report says so. Elsewhere such a network is refused.
         splits_groups: grouped convolutions become a split, one convolution a group and a
@@ -44,6 +47,8 @@ class Target:
     default_output_type: str
     native_hard_swish: frozenset[str]
     native_average_pool: frozenset[str]
+    delegates_nearest: bool
+    reads_half_pixels: bool
     keeps_float_operators: bool
     splits_groups: bool
     densifies_shuffles: bool
@@ -64,6 +69,8 @@ TARGETS = _table(
         default_output_type="uint8",
         native_hard_swish=frozenset(FLOAT_PRECISIONS),
         native_average_pool=frozenset(FLOAT_PRECISIONS),
+        delegates_nearest=False,
+        reads_half_pixels=True,
         keeps_float_operators=True,
         splits_groups=False,
         densifies_shuffles=False,
@@ -76,6 +83,8 @@ TARGETS = _table(
         default_output_type="uint8",
         native_hard_swish=frozenset(FLOAT_PRECISIONS),
         native_average_pool=frozenset(FLOAT_PRECISIONS),
+        delegates_nearest=False,
+        reads_half_pixels=True,
         keeps_float_operators=True,
         splits_groups=False,
         densifies_shuffles=False,
@@ -88,6 +97,8 @@ TARGETS = _table(
         default_output_type="uint8",
         native_hard_swish=frozenset(),
         native_average_pool=frozenset({"int8"}),
+        delegates_nearest=True,
+        reads_half_pixels=False,
         keeps_float_operators=False,
         splits_groups=True,
         densifies_shuffles=True,
@@ -101,6 +112,8 @@ TARGETS = _table(
         default_output_type="int8",
         native_hard_swish=frozenset({"float32"}),
         native_average_pool=frozenset({"int8", "float32"}),
+        delegates_nearest=True,
+        reads_half_pixels=True,
         keeps_float_operators=False,
         splits_groups=True,
         densifies_shuffles=False,

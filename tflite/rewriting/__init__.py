@@ -24,6 +24,7 @@ from tflite.rewriting import (
     shapes,
     shuffles,
     slices,
+    upsampling,
 )
 from tflite.rewriting.building import build_model
 from tflite.rewriting.graph import Graph
@@ -38,6 +39,7 @@ PASSES: tuple[Pass, ...] = (
     normal_form.run,
     hard_swish.run,
     pooling.run,
+    upsampling.run,
     padding.run,
     folding.run,
     factors.run,
@@ -65,7 +67,7 @@ def simplify_for_deployment(
     what acts only in training goes; h-swish and h-sigmoid, in the precisions for which the target
     has no kernel, become additions and multiplications whose 1/6 is carried into later weights;
     grouped convolutions and channel shuffles take the form the target parses. What is not known
-    (custom layers too) stays as it is.
+    (custom layers too) stays as it is: the new model calls the same layer, with the same weights.
 
     Args:
         model: a built functional or sequential `keras.Model` with one input and one output;

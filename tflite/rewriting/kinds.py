@@ -210,6 +210,9 @@ KINDS: Mapping[str, Traits] = MappingProxyType(
         "ops.Swapaxes": Traits(homogeneous=True, keeps_sign=True),
         "ops.Transpose": Traits(homogeneous=True, keeps_sign=True, transposes=True),
         # What passes make that no layer is.
+        "ConstantReshape": Traits(homogeneous=True, keeps_sign=True),
+        "ResizeNearest": Traits(homogeneous=True, keeps_sign=True),
+        "Slice": Traits(homogeneous=True, keeps_sign=True),
         "MultiplyConstant": Traits(homogeneous=True),
     }
 )

@@ -13,6 +13,7 @@ import numpy as np
 from tflite.rewriting.graph import Graph, Node, Value
 from tflite.rewriting.linear import affine
 from tflite.rewriting.passes import Form, Notes, PassReport
+from tflite.rewriting.upsampling import ResizeNearest
 
 
 def _constant(value: Any) -> Any:
@@ -41,6 +42,8 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "MultiplyConstant": _multiply,
     "ConstantReshape": lambda x, sizes: keras.ops.reshape(x, (x.shape[0] or -1, *sizes)),
     "ConstantTranspose": lambda x, axes: keras.ops.transpose(x, axes),
+    "ResizeNearest": lambda x, factors: ResizeNearest(factors)(x),
+    "Slice": lambda x, axis, start, stop: x[(*[slice(None)] * axis, slice(start, stop))],
     # An activation that Keras has no name for.
     "Function": lambda x, function: keras.layers.Lambda(function)(x),
     "Split": lambda x, groups: keras.ops.split(x, groups, axis=-1),
