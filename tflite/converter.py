@@ -20,7 +20,7 @@ from tflite.files.metadata import Metadata, append_labels, attach, check_labels,
 from tflite.files.signature import set_signature
 from tflite.hints import did_you_mean
 from tflite.images import ImageInput
-from tflite.measuring.agreement import Agreement, compare
+from tflite.measuring.agreement import Agreement, compare, relative_error
 from tflite.measuring.reports import ConversionReport, report_on
 from tflite.quantizing import calibration as calibration_images
 from tflite.quantizing.engine import Form
@@ -39,6 +39,8 @@ _AGREEMENT_IMAGES = 64
 _NOISE_IMAGES = 4
 _CALIBRATED = ("int8", "int16x8")
 _GENTLER_THAN_INT8 = ("int16x8", "dynamic", "float16")
+# The rewriting is exact up to float32's rounding, which leaves 1e-5 of the greatest output.
+_MOST_REWRITING_ERROR = 1e-4
 # Rounding alone leaves 100 dB to a float32 file and 50 dB to a float16 one.
 _LEAST_FLOAT_SQNR_DB = 20
 _LEAST_TOP1_AGREEMENT = 0.8
@@ -139,7 +141,10 @@ def convert(
     image, doubts = _decide_input(preprocessing, shape, images)
     doubts += _check_images(images, image, precision)
 
-    deployed, rewriting = _deployed(model, device, form) if optimize else (model, ())
+    deployed, rewriting = model, ()
+    if optimize:
+        deployed, rewriting, found = _deployed(model, device, form, _probes(images, image, shape))
+        doubts += found
     data = lower(deployed, form, image, images)
     doubts += _check_float_operators(data, precision, device)
     data = _finish(data, Metadata(image=image, labels=labels, **{"name": model.name, **texts}))
@@ -253,9 +258,13 @@ def _check_images(images: np.ndarray | None, image: ImageInput | None, precision
 
 
 def _deployed(
-    model: "keras.Model", device: targets.Target, form: Form
-) -> tuple["keras.Model", list["PassReport"]]:
-    """The model rewritten for the device, and what each pass did."""
+    model: "keras.Model", device: targets.Target, form: Form, probes: np.ndarray
+) -> tuple["keras.Model", list["PassReport"], list[str]]:
+    """The model rewritten for the device, what each pass did, and doubts about it.
+
+    A rewriting that is another function is not used, whatever the precision: the model is then
+    converted as it is, and the doubt names the pass.
+    """
     from tflite.rewriting import simplify_for_deployment
 
     reports: list[PassReport] = []
@@ -266,7 +275,52 @@ def _deployed(
         batch_size=form.batch_size,
         after_pass=lambda report, _: reports.append(report),
     )
-    return deployed, reports
+    error = relative_error(model, deployed, probes)
+    if error <= _MOST_REWRITING_ERROR:
+        return deployed, reports, []
+    guilty = _guilty_pass(model, device, form, probes)
+    return (
+        model,
+        [],
+        [
+            f"rewritten for {device.name}, the network's outputs differ by {error:.2g} of the "
+            f"greatest (first after the pass {guilty}), so it was converted as it is: the file may "
+            "be slower than it could be. Please report the model."
+        ],
+    )
+
+
+def _guilty_pass(
+    model: "keras.Model", device: targets.Target, form: Form, probes: np.ndarray
+) -> str:
+    """The first pass after which the network is another function."""
+    from tflite.rewriting import model_of, simplify_for_deployment
+
+    found: list[str] = []
+
+    def check(report: "PassReport", graph: Any) -> None:
+        if not found and report.changed:
+            error = relative_error(model, model_of(graph, form.batch_size), probes)
+            if not error <= _MOST_REWRITING_ERROR:
+                found.append(report.name)
+
+    simplify_for_deployment(
+        model, device.name, form.precision, batch_size=form.batch_size, after_pass=check
+    )
+    return found[0] if found else "building"
+
+
+def _probes(
+    images: np.ndarray | None, image: ImageInput | None, shape: tuple[int, int, int]
+) -> np.ndarray:
+    """A few images to compare two models on: of the calibration, or noise for want of them."""
+    return _noise(image, shape) if images is None else images[:_NOISE_IMAGES]
+
+
+def _noise(image: ImageInput | None, shape: tuple[int, int, int]) -> np.ndarray:
+    low, high = image.range if image is not None else _KNOWN_RANGES[0]
+    noise = np.random.default_rng(0).uniform(low, high, (_NOISE_IMAGES, *shape))
+    return noise.astype(np.float32)
 
 
 def _finish(data: bytes, metadata: Metadata) -> bytes:
@@ -289,9 +343,7 @@ def _verify(
     """Agreement with the Keras model on the calibration images, or on noise for want of them."""
     source = "calibration images"
     if images is None:
-        low, high = image.range if image is not None else _KNOWN_RANGES[0]
-        images = np.random.default_rng(0).uniform(low, high, (_NOISE_IMAGES, *shape))
-        source = "seeded noise"
+        images, source = _noise(image, shape), "seeded noise"
     try:
         return compare(model, data, images[:_AGREEMENT_IMAGES]), source
     except RuntimeError as error:

@@ -594,3 +594,27 @@ def test_two_labels_of_one_sigmoid_output_are_one_too_many():
     net = keras.Model(x, keras.layers.Dense(1, activation="sigmoid")(features))
     with pytest.raises(ValueError, match="just the name of the class that 1 means, as 'dog'"):
         tflite.convert(net, precision="float32", labels=["cat", "dog"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_a_rewriting_that_is_another_function_is_not_used_and_its_pass_is_named(
+    model, images, precision, monkeypatch
+):
+    from tflite import rewriting
+    from tflite.rewriting.linear import add_bias
+    from tflite.rewriting.passes import Notes
+
+    def run(graph, form):
+        notes = Notes()
+        node = next(node for node in graph.nodes() if node.is_linear)
+        add_bias(node, 1.0)
+        notes.change(node, "bias", "shifted, wrongly")
+        return notes.report("planted")
+
+    monkeypatch.setattr(rewriting, "PASSES", (*rewriting.PASSES[:4], run, *rewriting.PASSES[4:]))
+    report = tflite.convert(model, precision=precision, calibration=images).report
+    (warning,) = (w for w in report.warnings if "differ" in w)
+    assert "first after the pass planted" in warning
+    assert report.agreement.sqnr_db > 20
+    assert not report.rewriting

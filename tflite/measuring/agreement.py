@@ -1,5 +1,6 @@
 """How far a converted file is from the Keras model that it came from."""
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,6 +117,34 @@ def compare(
     )
 
 
+def relative_error(model: "keras.Model", other: "keras.Model", images: np.ndarray) -> float:
+    """The largest difference of two models' outputs, as a share of the greatest output.
+
+    Args:
+        model: takes batches of any size.
+        other: may take batches of one size only.
+        images: float32 (N, height, width, channels).
+
+    Returns:
+        0 for equal outputs; infinity for another shape, or where only one of them is finite.
+    """
+    expected = _keras_outputs(model, images)
+    size = other.inputs[0].shape[0] or 1
+    filled = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
+    found = [_output(other, filled[i : i + size]) for i in range(0, len(filled), size)]
+    together = np.concatenate(found)
+    if len(filled) > len(images):
+        together = together[: len(expected)]
+    if expected.shape != together.shape:
+        return math.inf
+    finite = np.isfinite(expected)
+    if (finite != np.isfinite(together)).any():
+        return math.inf
+    error = np.abs(expected[finite].astype(np.float64) - together[finite])
+    greatest = np.abs(expected[finite]).max(initial=0.0)
+    return float(error.max(initial=0.0) / (greatest or 1.0))
+
+
 def _to_file(images: np.ndarray, image: ImageInput | None) -> np.ndarray:
     return images if image is None else image.to_file(images)
 
@@ -125,10 +154,14 @@ def _keras_outputs(model: "keras.Model", images: np.ndarray) -> np.ndarray:
 
     # A model made with a list of inputs warns about a bare array; this one takes it.
     network = keras.Model(model.inputs[0], model.outputs[0])
-    batches = [
-        keras.ops.convert_to_numpy(network(batch, training=False)) for batch in _batches(images)
-    ]
+    batches = [_output(network, batch) for batch in _batches(images)]
     return np.concatenate(batches).astype(np.float32)
+
+
+def _output(network: "keras.Model", batch: np.ndarray) -> np.ndarray:
+    import keras
+
+    return keras.ops.convert_to_numpy(network(batch, training=False))
 
 
 def _batches(images: np.ndarray) -> Iterator[np.ndarray]:

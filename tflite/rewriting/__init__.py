@@ -99,10 +99,10 @@ def rewrite(
     graph: Graph,
     form: Form,
     after_pass: AfterPass | None = None,
-    passes: Sequence[Pass] = PASSES,
+    passes: Sequence[Pass] | None = None,
 ) -> None:
-    """Apply every pass, in place."""
-    for one in passes:
+    """Apply every pass (or these), in place."""
+    for one in PASSES if passes is None else passes:
         report = one(graph, form)
         if after_pass is not None:
             after_pass(report, graph)

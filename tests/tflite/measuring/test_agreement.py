@@ -7,6 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import tflite
 from tests.helpers.lively import lively
+from tflite.measuring.agreement import relative_error
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,24 @@ def test_two_classes_on_one_output_agree_by_its_side(images):
 def test_images_of_another_shape_are_refused(model, int8):
     with pytest.raises(ValueError, match=r"\(N, 16, 16, 3\).*got \(2, 8, 8, 3\)"):
         tflite.compare(model, int8, np.zeros((2, 8, 8, 3), np.float32))
+
+
+def affine_network(scale, offset, batch_size=None):
+    images = keras.Input((4, 4, 1), batch_size=batch_size)
+    return keras.Model(images, keras.layers.Rescaling(scale, offset)(images))
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 3])
+def test_the_relative_error_is_the_largest_difference_over_the_greatest_output(batch_size):
+    images = np.full((4, 4, 4, 1), 0.5, np.float32)
+    images[1, 2, 3] = -2.0
+    plain, other = affine_network(2.0, 0.0), affine_network(2.0, 0.25, batch_size)
+    assert relative_error(plain, other, images) == pytest.approx(0.25 / 4.0)
+    assert relative_error(plain, plain, images) == 0
+
+
+def test_an_output_that_is_finite_in_one_model_only_is_an_infinite_error():
+    images = np.ones((2, 4, 4, 1), np.float32)
+    infinite = affine_network(float("inf"), 0.0)
+    assert relative_error(affine_network(1.0, 0.0), infinite, images) == np.inf
+    assert relative_error(infinite, infinite, images) == 0
