@@ -6,6 +6,8 @@ from functools import partial
 
 from absl import flags
 
+from slimnets.cli import recipes
+
 
 class Flags:
     """Defines a command's flags: `define.string("out", None, "the file to write")`.
@@ -33,3 +35,4 @@ class Flags:
         config_flags.DEFINE_config_file(
             name, default, help, flag_values=self.values, sys_argv=self._argv
         )
+        recipes.accept_names(self.values[name])

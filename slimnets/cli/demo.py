@@ -19,15 +19,12 @@ from absl import flags, logging
 from rich.console import Console
 from rich.table import Table
 
-from slimnets.cli import UsageError, running
+from slimnets.cli import UsageError, recipes, running
 from slimnets.cli.command_flags import Flags
 from tflite.targets import TARGETS
 
 if TYPE_CHECKING:
     from tflite.measuring.timing import Timing
-
-# configs/ stands beside the packages in a clone; an installed wheel has none.
-_CONFIG = Path(__file__).parents[2] / "configs" / "digits.py"
 
 #         name            precision  target
 _FILES = (
@@ -46,7 +43,7 @@ def define_flags(define: Flags) -> None:
     define.string("out", "demo", "folder for the results")
     define.config_file(
         "config",
-        str(_CONFIG) if _CONFIG.is_file() else None,
+        str(recipes.find("digits")),
         "the recipe; --config.field=value changes a field",
     )
 

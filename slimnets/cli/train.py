@@ -1,13 +1,16 @@
 """Trains a network by a config file and keeps the best epoch.
 
-Usage: slimnets train --config=FILE --workdir=DIR [--config.field=value …]
+Usage: slimnets train --config=RECIPE --workdir=DIR [--config.field=value …]
+
+A recipe is a Python file with get_config(), or the name of one that comes with slimnets: cifar10,
+digits, fashion_mnist, folder.
 
 The folder receives best.keras, labels.txt, history.csv, curves.png and config.json. If the data
 has test images, the best model is evaluated on them at the end.
 
 Example:
-  slimnets train --config=configs/digits.py --workdir=/tmp/digits --config.epochs=10
-  slimnets train --config=configs/folder.py --config.data.source=folder:photos --workdir=/tmp/photos
+  slimnets train --config=digits --workdir=/tmp/digits --config.epochs=10
+  slimnets train --config=folder --config.data.source=folder:photos --workdir=/tmp/photos
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ def define_flags(define: Flags) -> None:
     define.config_file(
         "config",
         None,
-        "the recipe, a Python file with get_config(); --config.field=value changes a field",
+        "the recipe; --config.field=value changes a field",
     )
     define.string("workdir", None, "folder for the results")
 
