@@ -1,9 +1,12 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
+# What test-oldest runs on: the oldest versions have no wheels for the newest Python.
+PYTHON_OLDEST ?= python3.11
 VENV := .venv
 PY := $(VENV)/bin/python
+OLDEST := .venv-oldest
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-fast test-oldest lint clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/slimnets demo --out=demo
@@ -15,20 +18,46 @@ test: $(VENV)/.installed-test
 test-fast: $(VENV)/.installed-test
 	$(PY) -m pytest -m "not slow"
 
+# The same with the oldest versions that pyproject.toml allows.
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest -m "not slow"
+
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+# Makes a virtual environment: $(call create,PYTHON,FOLDER). pip is what is missing where a first
+# attempt stopped half-way (Debian without python3-venv).
+define create
+	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "slimnets needs Python 3.11 or newer; $(1) is $$($(1) --version 2>&1)." \
+	        "Name another one: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+	@test -x $(2)/bin/pip || { echo "== $(2): a virtual environment, some seconds"; \
+	    $(1) -m venv $(2); }
+endef
+
 $(VENV)/.installed: pyproject.toml setup.py
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --editable .
-	touch $@
+	$(call create,$(PYTHON),$(VENV))
+	@echo "== $(VENV): slimnets, TensorFlow, Keras, LiteRT (700 MB to download, 2.3 GB on disk," \
+	    "2 to 5 minutes)"
+	@$(VENV)/bin/pip install --editable .
+	@touch $@
 
 # The second line installs what the resolver would refuse: see the comments in that file.
 $(VENV)/.installed-test: $(VENV)/.installed tests/requirements-no-deps.txt
-	$(VENV)/bin/pip install --quiet --editable ".[test]"
-	$(VENV)/bin/pip install --quiet --no-deps --requirement tests/requirements-no-deps.txt
-	touch $@
+	@echo "== $(VENV): what the tests need besides: JAX, MediaPipe, … (350 MB, 1 to 3 minutes)"
+	@$(VENV)/bin/pip install --editable ".[test]"
+	@$(VENV)/bin/pip install --no-deps --requirement tests/requirements-no-deps.txt
+	@touch $@
+
+$(OLDEST)/.installed: pyproject.toml setup.py tests/requirements-oldest.txt \
+    tests/requirements-no-deps.txt
+	$(call create,$(PYTHON_OLDEST),$(OLDEST))
+	@echo "== $(OLDEST): the oldest versions of everything (1 GB, 3 to 8 minutes)"
+	@$(OLDEST)/bin/pip install --requirement tests/requirements-oldest.txt
+	@$(OLDEST)/bin/pip install --no-deps --requirement tests/requirements-no-deps.txt
+	@$(OLDEST)/bin/pip install --no-deps --editable .
+	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info demo
+	rm -rf $(VENV) $(OLDEST) build *.egg-info demo
