@@ -32,20 +32,20 @@ define create
 	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "slimnets needs Python 3.11 or newer; $(1) is $$($(1) --version 2>&1)." \
 	        "Name another one: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
-	@test -x $(2)/bin/pip || { echo "== $(2): a virtual environment, some seconds"; \
+	@test -x $(2)/bin/pip || { echo "== $(2): a virtual environment, 10 seconds"; \
 	    $(1) -m venv $(2); }
 endef
 
 $(VENV)/.installed: pyproject.toml setup.py
 	$(call create,$(PYTHON),$(VENV))
-	@echo "== $(VENV): slimnets, TensorFlow, Keras, LiteRT (700 MB to download, 2.3 GB on disk," \
-	    "2 to 5 minutes)"
+	@echo "== $(VENV): slimnets, TensorFlow, Keras, LiteRT: 730 MB to download, then pip is" \
+	    "silent while it unpacks 2.5 GB; 2 to 7 minutes"
 	@$(VENV)/bin/pip install --editable .
 	@touch $@
 
 # The second line installs what the resolver would refuse: see the comments in that file.
 $(VENV)/.installed-test: $(VENV)/.installed tests/requirements-no-deps.txt
-	@echo "== $(VENV): what the tests need besides: JAX, MediaPipe, … (350 MB, 1 to 3 minutes)"
+	@echo "== $(VENV): what the tests need besides: JAX, MediaPipe, …: 230 MB, 1 to 2 minutes"
 	@$(VENV)/bin/pip install --editable ".[test]"
 	@$(VENV)/bin/pip install --no-deps --requirement tests/requirements-no-deps.txt
 	@touch $@
@@ -53,7 +53,7 @@ $(VENV)/.installed-test: $(VENV)/.installed tests/requirements-no-deps.txt
 $(OLDEST)/.installed: pyproject.toml setup.py tests/requirements-oldest.txt \
     tests/requirements-no-deps.txt
 	$(call create,$(PYTHON_OLDEST),$(OLDEST))
-	@echo "== $(OLDEST): the oldest versions of everything (1 GB, 3 to 8 minutes)"
+	@echo "== $(OLDEST): the oldest versions of everything: 1 GB to download, 3 to 7 minutes"
 	@$(OLDEST)/bin/pip install --requirement tests/requirements-oldest.txt
 	@$(OLDEST)/bin/pip install --no-deps --requirement tests/requirements-no-deps.txt
 	@$(OLDEST)/bin/pip install --no-deps --editable .
