@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from absl import flags
+
+from tflite.hints import did_you_mean
 
 _CLONE = Path(__file__).parents[2]
 # setup.py makes the folder configs/ of a clone the package slimnets.configs of a wheel.
@@ -34,11 +35,9 @@ def find(name: str) -> Path:
     may_be_shipped = str(path.parent) in (".", "configs") and path.suffix in ("", ".py")
     if may_be_shipped and path.stem in recipes:
         return recipes[path.stem]
-    near = difflib.get_close_matches(path.stem.lower(), recipes, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
         f"must be a file or the name of a recipe of slimnets ({', '.join(recipes)}), got {name!r}."
-        f"{hint}"
+        f"{did_you_mean(path.stem, recipes)}"
     )
 
 
