@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 from slimnets import nets  # noqa: F401  makes the families known
-from slimnets.preprocessing import Preprocessing
 from slimnets.weights import export_torch, load_weights, source_requirements
 from slimnets.weights.families import Family, all_sources, families, sources_for
 from slimnets.weights.sources import INCEPTION, TORCHVISION
 from tflite.hints import did_you_mean
+from tflite.images import Preprocessing
 
 __all__ = [
     "CATALOG",
@@ -143,10 +143,10 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
         The family's `Preprocessing`: TF-Slim's [-1, 1] for MobileNets, but torchvision's mean and
         std for one with fixed padding, which is how PyTorch's weights need it built. For a model
         with a known input size, `size` is that size; and with inputs smaller than 96 pixels the
-        whole image is used (crop_fraction 1).
+        whole image is used (crop_fraction 1). A grey model gets grey images.
 
     Raises:
-        ValueError: no family is known by this name.
+        ValueError: no family is known by this name, or images do not come in the model's channels.
         TypeError: neither a name nor a model.
     """
     if isinstance(name_or_model, str):
@@ -162,6 +162,8 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
     style = _style(name_or_model.name)
     if style == INCEPTION and _has_fixed_padding(name_or_model):
         style = TORCHVISION
+    if shape[3] is not None:
+        style = style.for_channels(shape[3])
     return style if None in shape[1:3] else for_size(style, shape[1:3])
 
 

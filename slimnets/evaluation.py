@@ -12,8 +12,8 @@ import numpy as np
 
 from slimnets.catalog import for_size, preprocessing
 from slimnets.data import Source
-from slimnets.preprocessing import Preprocessing, read_rgb
 from tflite import progress
+from tflite.images import Preprocessing, read_rgb
 from tflite.keras_models import load_file
 
 _BATCH = 64

@@ -8,7 +8,6 @@ import numpy as np
 
 from tflite.files import flatbuffer
 from tflite.files.metadata import read_metadata
-from tflite.images import prepare
 from tflite.measuring.runtime import Session
 
 # Images that a file with an open batch is given at once.
@@ -63,7 +62,8 @@ class Predictor:
 
         Raises:
             TypeError: floating-point images without `preprocessed=True`, or the reverse.
-            ValueError: the file does not say how to prepare images; a wrong shape.
+            ValueError: the file does not say how to prepare images; a wrong shape; an image that
+                cannot be read (an OSError as well, and a FileNotFoundError if it is not there).
         """
         if preprocessed:
             batch = self._check_preprocessed(images)
@@ -81,8 +81,7 @@ class Predictor:
             )
         how, size = self.image.of_file, self._session.batch or _OPEN_BATCH
         for start in range(0, len(images), size):
-            batch = [prepare(image, how) for image in images[start : start + size]]
-            yield self._session.run(np.stack(batch))
+            yield self._session.run(how(images[start : start + size]))
 
     def _check_preprocessed(self, images: Any) -> np.ndarray:
         batch = np.asarray(images)

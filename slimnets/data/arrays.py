@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slimnets.data.sources import Source, Split, stratified_order
+from slimnets.data.splits import Source, Split, stratified_order
 
 # Where Debian's package dataset-fashion-mnist puts its IDX files.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")

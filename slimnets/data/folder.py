@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from slimnets.data.sources import Source, Split, stratified_order
-from slimnets.preprocessing import read_image
+from slimnets.data.splits import Source, Split, stratified_order
+from tflite.images import IMAGE_SUFFIXES, image_files, is_hidden, read_image
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 _MAX_BAD_FRACTION = 0.01
 _VAL_FRACTION = 0.2
 _SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
@@ -63,38 +62,20 @@ def load(path: str) -> Source:
     return Source(f"folder:{path}", names["train"], splits, skipped)
 
 
-def list_images(root: Path) -> list[str]:
-    """The paths of all image files below a folder, sorted.
-
-    Raises:
-        FileNotFoundError: it is not a folder.
-        ValueError: there are none.
-    """
-    if not root.is_dir():
-        raise FileNotFoundError(f"no folder {root}.")
-    files = [str(f) for f in sorted(root.rglob("*")) if f.suffix.lower() in EXTENSIONS]
-    if not files:
-        raise ValueError(f"no images in {root}: looked for {', '.join(sorted(EXTENSIONS))} files.")
-    return files
-
-
 def _sub_folders(folder: Path) -> list[Path]:
-    return sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    return sorted(d for d in folder.iterdir() if d.is_dir() and not is_hidden(d.name))
 
 
 def _list_classes(root: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
     """Class names, and (path, label) of every file that looks like an image."""
     folders = _sub_folders(root)
     files = [
-        (str(file), label)
-        for label, folder in enumerate(folders)
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in EXTENSIONS and file.is_file()
+        (str(file), label) for label, folder in enumerate(folders) for file in image_files(folder)
     ]
     if not files:
         raise ValueError(
             f"no images in {root}: expected one sub-folder per class holding "
-            f"{', '.join(sorted(EXTENSIONS))} files."
+            f"{', '.join(IMAGE_SUFFIXES)} files."
         )
     if len(folders) == 1:
         raise ValueError(f"{root} has one class only ({folders[0].name}); at least two are needed.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from slimnets.data.sources import Split
-from slimnets.preprocessing import Preprocessing
+from slimnets.data.splits import Split
+from tflite.images import Preprocessing
 
 
 def training_dataset(
@@ -19,7 +19,8 @@ def training_dataset(
     flip: bool = False,
     shift: int = 0,
 ) -> tf.data.Dataset:
-    """Shuffled, augmented batches of (float32 (B, h, w, 3), one-hot float32 (B, num_classes)).
+    """Shuffled, augmented batches of images, float32 (B, h, w, channels), and one-hot labels,
+    float32 (B, num_classes).
 
     The same seed gives the same batches in every epoch of every run; each epoch is shuffled and
     augmented anew. The last batch is dropped if it is not full, unless it is the only one.
@@ -38,7 +39,8 @@ def training_dataset(
     images = order.map(_reader(split, preprocessing, num_classes), tf.data.AUTOTUNE)
     if flip or shift:
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-        augment = _augmenter(preprocessing.size, flip, shift)
+        shape = (*preprocessing.size, preprocessing.channels)
+        augment = _augmenter(shape, flip, shift)
         images = tf.data.Dataset.zip(images, seeds).map(augment, tf.data.AUTOTUNE)
     batches = images.batch(batch_size, drop_remainder=len(split) >= batch_size)
     return _finish(batches, preprocessing)
@@ -54,8 +56,8 @@ def evaluation_dataset(
 
 
 def _reader(split: Split, preprocessing: Preprocessing, num_classes: int):
-    """index → (uint8 pixels (h, w, 3), one-hot label)."""
-    shape = (*preprocessing.size, 3)
+    """index → (uint8 pixels (h, w, channels), one-hot label)."""
+    shape = (*preprocessing.size, preprocessing.channels)
     labels = tf.constant(split.labels)
     if split.fits_in_memory(preprocessing):
         whole = np.concatenate([pixels for pixels, _ in split.batches(preprocessing, 256)])
@@ -72,9 +74,7 @@ def _reader(split: Split, preprocessing: Preprocessing, num_classes: int):
     return read
 
 
-def _augmenter(size: tuple[int, int], flip: bool, shift: int):
-    height, width = size
-
+def _augmenter(shape: tuple[int, int, int], flip: bool, shift: int):
     def augment(sample, seed: tf.Tensor):
         image, label = sample
         if flip:
@@ -82,7 +82,7 @@ def _augmenter(size: tuple[int, int], flip: bool, shift: int):
         if shift:
             padded = tf.pad(image, [[shift, shift], [shift, shift], [0, 0]])
             # Another seed than the flip's, or the two would go together.
-            image = tf.image.stateless_random_crop(padded, (height, width, 3), seed + 1)
+            image = tf.image.stateless_random_crop(padded, shape, seed + 1)
         return image, label
 
     return augment

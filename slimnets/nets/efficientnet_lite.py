@@ -15,11 +15,11 @@ from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope, merge
 from slimnets.conv_defs import Conv, Factor, InvertedResidual, make_divisible
 from slimnets.network import Body, classifier, keywords_of, takes_weights
-from slimnets.preprocessing import Preprocessing
 from slimnets.scopes import training_scope
 from slimnets.weights.families import Family, Row, register
 from slimnets.weights.units import blocks, convolution
 from slimnets.weights.variants import Variant, multiplier
+from tflite.images import Preprocessing
 
 # The stages of EfficientNet-B0 (table 1 of the paper), in MobileNetV2's terms, and the kernel.
 _STAGES = (

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from slimnets.preprocessing import Preprocessing
 from slimnets.weights.namings import CheckpointNaming, KerasNaming, StateDictNaming
 from slimnets.weights.sources import WeightSource
 from slimnets.weights.units import LOGITS, units_of
 from slimnets.weights.variants import Variant
 from tflite import hints
+from tflite.images import Preprocessing
 
 # Default (input size, classes).
 IMAGENET, CIFAR10, CIFAR100 = (224, 1000), (32, 10), (32, 100)

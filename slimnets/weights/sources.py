@@ -15,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from slimnets.preprocessing import Preprocessing
 from slimnets.weights.download import extract_tgz, fetch
+from tflite.images import Preprocessing
 
 # TF-Slim's inception preprocessing at evaluation: central_crop(0.875), resize, [-1, 1].
 INCEPTION = Preprocessing()

@@ -16,7 +16,6 @@ import tflite
 from tests.helpers.closeness import assert_same_probabilities
 from tests.helpers.lively import lively
 from tflite.files.metadata import image_input
-from tflite.images import prepare
 
 HEIGHT, WIDTH = 24, 32
 LABELS = ("ant", "bee", "cat", "dog", "elk")
@@ -173,7 +172,7 @@ def test_images_are_prepared_as_in_training(style, kind, photographs):
         "grey": photographs[1][..., 0],
         "transparent": np.concatenate([photographs[1], photographs[1][..., :1]], axis=-1),
     }[kind]
-    found = prepare(image, image_input(how, (HEIGHT, WIDTH, 3)))
+    found = image_input(how, (HEIGHT, WIDTH, 3))(image)
     np.testing.assert_allclose(found, how(image), atol=1e-5)
 
 

@@ -122,7 +122,9 @@ def attach(model: schema.ModelT, metadata: Metadata) -> None:
     """Writes `metadata` into the model's buffers; `append_labels` does the rest on its bytes."""
     entries = {METADATA_NAME: _encode(model, metadata)}
     if metadata.image is not None:
-        entries[PREPROCESSING_NAME] = json.dumps(asdict(metadata.image), sort_keys=True).encode()
+        fields = asdict(metadata.image)
+        del fields["value_range"]  # of a file it is always 0..255
+        entries[PREPROCESSING_NAME] = json.dumps(fields, sort_keys=True).encode()
     flatbuffer.set_metadata_entries(model, entries)
 
 
@@ -198,7 +200,7 @@ def _read_image_input(model: schema.ModelT, table: "_Table | None") -> ImageInpu
         return None
     _, height, width, channels = (int(n) for n in tensor.shape)
     mean, std = (_per_channel(values, channels, "mean") for values in found)
-    return ImageInput((height, width), mean, std)
+    return ImageInput((height, width), mean=mean, std=std)
 
 
 def _tuples(value: Any) -> Any:

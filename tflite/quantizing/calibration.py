@@ -5,20 +5,16 @@ the network, so images that the network never meets in use give ranges that neve
 here invents data.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from tflite.images import read_image
+from tflite.images import choose_files, in_turns, readable
 
-logger = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 BUILTIN_SOURCES = ("builtin:digits",)
 FEWEST_IMAGES = 10
 
@@ -57,25 +53,8 @@ class RepresentativeDataset:
         self._prepare = prepare
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        given = 0
-        for candidate in self._candidates():
-            if given == self.count:
-                return
-            image = self._read(candidate)
-            if image is not None:
-                given += 1
-                yield image[np.newaxis]
-
-    def _read(self, candidate: Any) -> np.ndarray | None:
-        if isinstance(candidate, Path):
-            try:
-                candidate = read_image(candidate)
-            except OSError as error:
-                if str(error) not in self.skipped:
-                    self.skipped.append(str(error))
-                    logger.warning("calibration skips a file: %s", error)
-                return None
-        return np.asarray(self._prepare(candidate), np.float32)
+        for image in islice(readable(self._candidates(), self.skipped), self.count):
+            yield np.asarray(self._prepare(image), np.float32)[np.newaxis]
 
 
 def representative_dataset(
@@ -107,20 +86,18 @@ def representative_dataset(
     """
     if not isinstance(count, int) or count < 1:
         raise ValueError(f"count must be a positive whole number, got {count!r}.")
-    rng = np.random.default_rng(seed)
     prepare = partial(_to_input_space, preprocessing=preprocessing)
     if isinstance(source, str) and source.startswith("builtin:"):
-        candidates = _of_array(_builtin_images(source), rng)
+        candidates = _of_array(_builtin_images(source), seed)
     elif isinstance(source, (str, os.PathLike)):
         if preprocessing is None:
             raise TypeError(_needs_preprocessing("image files"))
         prepare = preprocessing
-        files = _choose_files(Path(source), rng)
-        candidates = partial(iter, files)
+        candidates = partial(iter, choose_files(source, seed))
     elif hasattr(source, "as_numpy_iterator"):
         candidates = partial(_of_tf_data, source)
     elif hasattr(source, "__array__"):
-        candidates = _of_array(np.asarray(source), rng)
+        candidates = _of_array(np.asarray(source), seed)
     else:
         raise TypeError(
             "source must be a folder, an array, a tf.data.Dataset or one of "
@@ -144,26 +121,7 @@ def _needs_preprocessing(what: str) -> str:
     )
 
 
-def _choose_files(folder: Path, rng: np.random.Generator) -> list[Path]:
-    """All images below `folder`: shuffled, and the classes (sub-folders) taking turns."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"the folder of calibration images {folder} does not exist.")
-    classes: dict[Path, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-            top = path.relative_to(folder).parts[0]
-            classes.setdefault(folder / top if top != path.name else folder, []).append(path)
-    if not classes:
-        raise ValueError(
-            f"{folder} holds no images (looked for {', '.join(IMAGE_SUFFIXES)}, also in "
-            "sub-folders)."
-        )
-    queues = [[files[i] for i in rng.permutation(len(files))] for files in classes.values()]
-    longest = max(map(len, queues))
-    return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
-
-
-def _of_array(images: np.ndarray, rng: np.random.Generator) -> Callable[[], Iterator[np.ndarray]]:
+def _of_array(images: np.ndarray, seed: int) -> Callable[[], Iterator[np.ndarray]]:
     if images.ndim != 4 or not len(images):
         raise ValueError(
             "an array of calibration images must have the shape (N, height, width, channels) "
@@ -171,7 +129,7 @@ def _of_array(images: np.ndarray, rng: np.random.Generator) -> Callable[[], Iter
         )
     if not np.issubdtype(images.dtype, np.floating) and (images.min() < 0 or images.max() > 255):
         raise ValueError(f"integer pixels must lie in 0..255, got {images.min()}..{images.max()}.")
-    order = rng.permutation(len(images))
+    order = in_turns([None] * len(images), seed)
     return lambda: (images[i] for i in order)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tflite
 from slimnets import data
-from slimnets.preprocessing import Preprocessing
+from tflite.images import Preprocessing
 
 SMALL = Preprocessing(size=(16, 16), crop_fraction=1.0)
 
@@ -103,3 +104,34 @@ def test_calibration_takes_training_images_only(tmp_path):
 def test_calibration_takes_an_unsorted_folder_too(tmp_path):
     make_images(tmp_path / "loose", 3, "white")
     assert len(data.calibration_images(str(tmp_path / "loose"), SMALL)) == 3
+
+
+def test_calibration_skips_a_damaged_picture_and_takes_a_later_one(pets, caplog):
+    bad = pets / "cat" / "3.jpg"
+    bad.write_bytes(bad.read_bytes()[:200])
+    assert len(data.calibration_images(str(pets), SMALL, count=100)) == 29
+    assert f"cannot read the image {bad}" in caplog.text
+
+
+def test_calibration_without_a_readable_picture_is_refused(tmp_path):
+    (tmp_path / "only.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match=r"no image of .*can be read"):
+        data.calibration_images(str(tmp_path), SMALL)
+
+
+def test_calibration_takes_what_a_representative_dataset_takes(pets):
+    ours = data.calibration_images(f"folder:{pets}", SMALL, count=9)
+    theirs = np.concatenate(list(tflite.representative_dataset(pets, SMALL, count=9)))
+    np.testing.assert_array_equal(ours, theirs)
+    red = ours[..., 0].mean(axis=(1, 2)) > 0
+    assert red.tolist() == [True, False] * 4 + [True]
+
+
+def test_copies_in_hidden_folders_are_no_images_of_a_class(pets):
+    (pets / "cat" / ".ipynb_checkpoints").mkdir()
+    for name in ("cat/.ipynb_checkpoints/1-checkpoint.jpg", "cat/._1.jpg"):
+        (pets / name).write_bytes((pets / "cat" / "1.jpg").read_bytes())
+    (pets / "__MACOSX").mkdir()
+    source = data.load(f"folder:{pets}")
+    assert source.class_names == ("cat", "dog")
+    assert sum(map(len, source.splits.values())) == 30

@@ -13,13 +13,13 @@ from ml_collections import ConfigDict
 from slimnets import data
 from slimnets.data import pipeline
 from slimnets.evaluation import labels_beside
-from slimnets.preprocessing import Preprocessing
 from slimnets.training import default_config
 from slimnets.training.callbacks import SaveBest, StopOnNaN
 from slimnets.training.config import check_config
 from slimnets.training.loop import train
 from slimnets.training.recipe import build_model, build_optimizer
 from slimnets.training.results import Results
+from tflite.images import Preprocessing
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SMALL = Preprocessing(size=(16, 16), crop_fraction=1.0)
@@ -145,11 +145,11 @@ def test_shifted_images_are_the_images_moved_over_black():
 
 
 def test_images_that_do_not_fit_in_memory_are_read_one_by_one(monkeypatch):
-    from slimnets.data import sources
+    from slimnets.data import splits
 
     split = data.load("builtin:digits").splits["val"]
     whole = next(iter(pipeline.evaluation_dataset(split, SMALL, num_classes=10, batch_size=9)))
-    monkeypatch.setattr(sources, "_MEMORY_LIMIT_BYTES", 0)
+    monkeypatch.setattr(splits, "_MEMORY_LIMIT_BYTES", 0)
     piecewise = next(iter(pipeline.evaluation_dataset(split, SMALL, num_classes=10, batch_size=9)))
     assert (whole[0].numpy() == piecewise[0].numpy()).all()
     assert (whole[1].numpy() == piecewise[1].numpy()).all()

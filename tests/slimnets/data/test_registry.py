@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from slimnets import data
-from slimnets.preprocessing import Preprocessing
+from slimnets.data import pipeline
+from tflite.images import Preprocessing
 
 SMALL = Preprocessing(size=(32, 32), crop_fraction=1.0)
 
@@ -112,3 +113,29 @@ def test_an_unknown_split_is_refused_and_all_joins_them():
         source.split("dev")
     assert source.split()[0] == "test"
     assert len(source.split("all")[1]) == 1797
+
+
+def test_calibration_takes_digits_of_the_training_split_in_turns():
+    train = data.load("builtin:digits").splits["train"]
+    label_of = {
+        image.tobytes(): label for image, label in zip(train.images, train.labels, strict=True)
+    }
+    whole = Preprocessing(size=(8, 8), crop_fraction=1.0)
+    images = data.calibration_images("builtin:digits", whole, count=30)
+    pixels = np.rint((images[..., 0] + 1) * 127.5).astype(np.uint8)
+    labels = [label_of[image.tobytes()] for image in pixels]
+    assert np.bincount(labels).tolist() == [3] * 10
+    assert len({image.tobytes() for image in pixels}) == 30
+
+
+def test_a_grey_network_is_given_grey_batches():
+    grey = Preprocessing(size=(16, 16), crop_fraction=1.0, mean=(0.0,), std=(1.0,))
+    split = data.load("builtin:digits").splits["val"]
+    (pixels, _), *_ = split.batches(grey, 5)
+    assert pixels.shape == (5, 16, 16, 1)
+    for flip, shift in ((False, 0), (True, 2)):
+        batches = pipeline.training_dataset(
+            split, grey, num_classes=10, batch_size=8, seed=0, flip=flip, shift=shift
+        )
+        images, _ = next(iter(batches))
+        assert images.shape == (8, 16, 16, 1)

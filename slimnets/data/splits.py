@@ -1,16 +1,13 @@
-"""`load("builtin:digits")`, `load("folder:PATH")`, …: named sources of labelled images."""
+"""The words that all sources of labelled images speak: splits, and a source that has them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
-from slimnets.preprocessing import Preprocessing
-from tflite.hints import did_you_mean
+from tflite.images import Preprocessing
 
 # Up to here the resized pixels of a split are kept in memory; larger splits are read again every
 # epoch.
@@ -41,8 +38,8 @@ class Split:
     def batches(
         self, preprocessing: Preprocessing, batch_size: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields (pixels uint8 (n, h, w, 3), labels int64 (n,)) in stored order, no remainder
-        dropped; not normalised, so that integer models take them as they are."""
+        """Yields (pixels uint8 (n, h, w, channels), labels int64 (n,)) in stored order,
+        to the last; not normalised, so that integer models take them as they are."""
         for start in range(0, len(self), batch_size):
             chosen = slice(start, start + batch_size)
             # list(): a (N, H, W) array is N grey images here, not one image.
@@ -51,7 +48,7 @@ class Split:
     def fits_in_memory(self, preprocessing: Preprocessing) -> bool:
         """Whether the resized images are small enough to be kept."""
         height, width = preprocessing.size
-        return len(self) * height * width * 3 <= _MEMORY_LIMIT_BYTES
+        return len(self) * height * width * preprocessing.channels <= _MEMORY_LIMIT_BYTES
 
 
 @dataclass(frozen=True)
@@ -84,53 +81,6 @@ class Source:
         return name, self.splits[name]
 
 
-def load(source: str) -> Source:
-    """Opens a source of labelled images; nothing random, the same splits every time.
-
-    Args:
-        source: "builtin:digits"; "mnist", "fashion_mnist", "cifar10" or "cifar100" (downloaded by
-            Keras; the first two also "fashion_mnist:PATH" from a folder of IDX files);
-            "folder:PATH" with one sub-folder per class, or with train/, val/ and perhaps test/ of
-            such.
-
-    Raises:
-        ValueError: unknown source; for folders see `slimnets.data.folder.load`.
-        FileNotFoundError: the folder is not there.
-    """
-    kind, _, argument = source.partition(":")
-    name = source if source in SOURCES else kind
-    if name not in SOURCES:
-        hint = did_you_mean(source, SOURCES)
-        raise ValueError(f"unknown data source {source!r}; known are {', '.join(SOURCES)}.{hint}")
-    return SOURCES[name]("" if name == source else argument)
-
-
-def calibration_images(source: str, preprocessing: Preprocessing, count: int = 100) -> np.ndarray:
-    """Training images to calibrate a quantization with, the classes in proportion.
-
-    Args:
-        source: as of `load`; a plain path to a folder of images, sorted into classes or not, is
-          allowed too.
-        preprocessing: of the network.
-        count: at most so many images.
-
-    Returns:
-        float32 (n, h, w, 3), in the network's input space.
-
-    Raises:
-        ValueError, FileNotFoundError: as `load`; a folder without images.
-    """
-    folder = Path(source.removeprefix("folder:")).expanduser()
-    if source.startswith("folder:") or folder.is_dir():
-        from slimnets.data.folder import list_images
-
-        paths = list_images(folder / "train" if (folder / "train").is_dir() else folder)
-        chosen = np.random.default_rng(0).permutation(len(paths))[:count]
-        return preprocessing([paths[i] for i in chosen])
-    train = load(source).splits["train"]
-    return preprocessing(list(train.select(stratified_order(train.labels)[:count]).images))
-
-
 def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """A shuffled order of the samples in which every prefix holds all classes in proportion.
 
@@ -156,36 +106,3 @@ def _join(splits: list[Split]) -> Split:
     if isinstance(splits[0].images, np.ndarray):
         return Split(np.concatenate([split.images for split in splits]), labels)
     return Split(tuple(path for split in splits for path in split.images), labels)
-
-
-def _digits(_: str) -> Source:
-    from slimnets.data import arrays
-
-    return arrays.digits()
-
-
-def _keras(name: str) -> Callable[[str], Source]:
-    def open_source(path: str) -> Source:
-        from slimnets.data import arrays
-
-        return arrays.keras_dataset(name, path)
-
-    return open_source
-
-
-def _folder(path: str) -> Source:
-    from slimnets.data import folder
-
-    return folder.load(path)
-
-
-SOURCES: Mapping[str, Callable[[str], Source]] = MappingProxyType(
-    {
-        "builtin:digits": _digits,
-        "mnist": _keras("mnist"),
-        "fashion_mnist": _keras("fashion_mnist"),
-        "cifar10": _keras("cifar10"),
-        "cifar100": _keras("cifar100"),
-        "folder": _folder,
-    }
-)

@@ -1,0 +1,80 @@
+"""`load("builtin:digits")`, `load("folder:PATH")`, …: sources of labelled images by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from slimnets.data import arrays, folder
+from slimnets.data.splits import Source
+from tflite.hints import did_you_mean
+from tflite.images import Preprocessing, choose_files, in_turns, readable
+
+# What stands before the colon → what opens a source, given what stands behind it.
+SOURCES: Mapping[str, Callable[[str], Source]] = MappingProxyType(
+    {
+        "builtin:digits": lambda _: arrays.digits(),
+        "mnist": partial(arrays.keras_dataset, "mnist"),
+        "fashion_mnist": partial(arrays.keras_dataset, "fashion_mnist"),
+        "cifar10": partial(arrays.keras_dataset, "cifar10"),
+        "cifar100": partial(arrays.keras_dataset, "cifar100"),
+        "folder": folder.load,
+    }
+)
+
+
+def load(source: str) -> Source:
+    """Opens a source of labelled images; nothing random, the same splits every time.
+
+    Args:
+        source: "builtin:digits"; "mnist", "fashion_mnist", "cifar10" or "cifar100" (downloaded by
+            Keras; the first two also "fashion_mnist:PATH" from a folder of IDX files);
+            "folder:PATH" with one sub-folder per class, or with train/, val/ and perhaps test/ of
+            such.
+
+    Raises:
+        ValueError: unknown source; for folders see `slimnets.data.folder.load`.
+        FileNotFoundError: the folder is not there.
+    """
+    kind, _, argument = source.partition(":")
+    name = source if source in SOURCES else kind
+    if name not in SOURCES:
+        hint = did_you_mean(source, SOURCES)
+        raise ValueError(f"unknown data source {source!r}; known are {', '.join(SOURCES)}.{hint}")
+    return SOURCES[name]("" if name == source else argument)
+
+
+def calibration_images(source: str, preprocessing: Preprocessing, count: int = 100) -> np.ndarray:
+    """Training images to calibrate a quantization with, the classes taking turns.
+
+    The choice is that of `tflite.representative_dataset`: shuffled, the same every time, and files
+    that cannot be read are skipped, named in the log and replaced by later ones.
+
+    Args:
+        source: as of `load`; a plain path to a folder of images, sorted into classes or not, is
+          allowed too.
+        preprocessing: of the network.
+        count: at most so many images.
+
+    Returns:
+        float32 (n, h, w, channels), in the network's input space.
+
+    Raises:
+        ValueError, FileNotFoundError: as `load`; a folder without readable images.
+    """
+    path = Path(source.removeprefix("folder:")).expanduser()
+    if source.startswith("folder:") or path.is_dir():
+        candidates = choose_files(path / "train" if (path / "train").is_dir() else path)
+    else:
+        train = load(source).splits["train"]
+        candidates = train.select(np.array(in_turns(train.labels.tolist()))).images
+    # One by one: a hundred photographs need not be in memory at once.
+    images = [preprocessing(image) for image in islice(readable(candidates), count)]
+    if not images:
+        raise ValueError(f"no image of {source} can be read.")
+    return np.stack(images)
