@@ -14,6 +14,7 @@ from absl import logging
 from slimnets import charts, data
 from slimnets.catalog import for_size, preprocessing
 from slimnets.data import pipeline
+from slimnets.data.folder import folders_of_classes
 from slimnets.training import recipe, results
 from slimnets.training.callbacks import KeepHistory, SaveBest, ShowProgress, StopOnNaN
 from slimnets.training.config import check_config
@@ -118,9 +119,10 @@ def _check_outside(workdir: Path, source: str) -> None:
     kind, _, folder = source.partition(":")
     if kind != "folder":
         return
-    data_folder = Path(folder).expanduser().resolve()
-    if data_folder in (workdir.resolve(), *workdir.resolve().parents):
-        raise ValueError(
-            f"--workdir {workdir} lies inside the data, {data_folder}, whose sub-folders are read "
-            "as classes; give a workdir outside of it."
-        )
+    place = workdir.expanduser().resolve()
+    for classes in folders_of_classes(folder):
+        if classes.resolve() in (place, *place.parents):
+            raise ValueError(
+                f"--workdir {workdir} lies inside the data, {classes}, whose sub-folders are read "
+                "as classes; give a workdir outside of it."
+            )

@@ -135,3 +135,97 @@ def test_copies_in_hidden_folders_are_no_images_of_a_class(pets):
     source = data.load(f"folder:{pets}")
     assert source.class_names == ("cat", "dog")
     assert sum(map(len, source.splits.values())) == 30
+
+
+def make_splits(root, *names, count=4):
+    for number, name in enumerate(names):
+        make_images(root / name / "cat", count, (200, 10 * number, 0))
+        make_images(root / name / "dog", count, (0, 10 * number, 200))
+
+
+def sizes(root):
+    return {name: len(split) for name, split in data.load(f"folder:{root}").splits.items()}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Train", "Val", "Test"),
+        ("TRAINING", "Validation", "Testing"),
+        ("seg_train", "seg_val", "seg_test"),
+        ("train_set", "valid-images", "test_set"),
+    ],
+)
+def test_splits_go_by_many_names_in_any_case(tmp_path, names):
+    make_splits(tmp_path, *names)
+    assert data.load(f"folder:{tmp_path}").class_names == ("cat", "dog")
+    assert sizes(tmp_path) == {"train": 8, "val": 8, "test": 8}
+
+
+def test_without_a_val_folder_a_fifth_of_the_training_images_is_held_out(tmp_path):
+    make_splits(tmp_path, "Training", "Testing", count=10)
+    assert sizes(tmp_path) == {"train": 16, "val": 4, "test": 20}
+
+
+def test_a_split_may_be_unpacked_into_a_folder_of_its_own_name(tmp_path):
+    make_splits(tmp_path / "seg_train", "seg_train")
+    make_splits(tmp_path / "seg_test", "seg_test")
+    assert sizes(tmp_path) == {"train": 6, "val": 2, "test": 8}
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for name in ("boat", "car", "train"):
+        make_images(tmp_path / name, 5, "red")
+    assert data.load(f"folder:{tmp_path}").class_names == ("boat", "car", "train")
+
+
+def test_a_folder_that_may_be_a_split_or_a_class_is_asked_about(tmp_path):
+    make_splits(tmp_path, "train")
+    make_images(tmp_path / "boat", 3, "red")
+    with pytest.raises(ValueError, match=r"not clear whether train/.* a class beside boat/"):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_two_folders_for_one_split_are_asked_about(tmp_path):
+    make_splits(tmp_path, "train", "Training", "val")
+    with pytest.raises(ValueError, match=r"both .*train/.* may be the train split"):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_splits_without_classes_are_no_classes(tmp_path):
+    make_images(tmp_path / "Train", 4, "red")
+    make_images(tmp_path / "Test", 4, "blue")
+    with pytest.raises(ValueError, match="sub-folders named as their classes"):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_an_unlabelled_test_folder_is_left_out_and_named(tmp_path, caplog):
+    make_splits(tmp_path, "train", "val")
+    make_images(tmp_path / "test", 4, "red")
+    assert sizes(tmp_path) == {"train": 8, "val": 8}
+    assert f"{tmp_path / 'test'} holds images without class sub-folders" in caplog.text
+
+
+def test_a_class_of_two_pictures_among_many_is_in_both_splits(tmp_path):
+    make_images(tmp_path / "common", 60, "red")
+    make_images(tmp_path / "rare", 2, "blue")
+    splits = data.load(f"folder:{tmp_path}").splits
+    assert {name: np.bincount(split.labels)[1] for name, split in splits.items()} == {
+        "train": 1,
+        "val": 1,
+    }
+
+
+def test_a_picture_in_two_splits_is_reported(tmp_path, caplog):
+    make_splits(tmp_path, "train", "val")
+    copy = tmp_path / "val" / "cat" / "again.jpg"
+    copy.write_bytes((tmp_path / "train" / "cat" / "2.jpg").read_bytes())
+    data.load(f"folder:{tmp_path}")
+    assert "1 of 9 val images are in train as well" in caplog.text
+    assert str(copy) in caplog.text
+
+
+def test_pictures_of_different_splits_that_only_look_alike_are_not_reported(tmp_path, caplog):
+    make_splits(tmp_path, "train", "val")
+    data.load(f"folder:{tmp_path}")
+    assert "as well" not in caplog.text

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from PIL import Image
 
 from slimnets.training.results import Results
 
@@ -65,3 +66,15 @@ def test_a_workdir_inside_the_data_is_refused_and_not_made(tmp_path, place):
     with pytest.raises(ValueError, match=r"workdir .* lies inside the data"):
         train(config, tmp_path / place)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_workdir_beside_the_splits_is_no_class(tmp_path):
+    from slimnets.training.loop import _check_outside
+
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / split / name / "0.png")
+    _check_outside(tmp_path / "run", f"folder:{tmp_path}")
+    with pytest.raises(ValueError, match="lies inside the data"):
+        _check_outside(tmp_path / "train" / "run", f"folder:{tmp_path}")
