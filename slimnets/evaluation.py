@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
+from slimnets import sidecar
 from slimnets.catalog import for_size, preprocessing
 from slimnets.data import Source
 from tflite import progress
@@ -103,24 +105,72 @@ def open_classifier(model: str | os.PathLike | Any, *, like: str | None = None) 
     """Opens a model for classification; nothing else here cares which kind it is.
 
     Args:
-        model: a .tflite file (run by LiteRT), a .keras file (labels from labels.txt beside it) or
-            a Keras model.
+        model: a .tflite file (run by LiteRT), a .keras file (see `open_keras`) or a Keras model.
         like: a network's name: prepare images as for that network instead of as the file says.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is no model, or it does not say how to prepare images.
+        ValueError: the file is no model, it does not say how to prepare images, or what stands
+            beside it does not fit it.
     """
     if not isinstance(model, (str, os.PathLike)):
-        return _keras_classifier(model, (), like)
+        return _keras_classifier(KerasFile(model, prepare_for(model, like=like)))
     path = Path(model)
     if not path.is_file():
         raise FileNotFoundError(f"there is no model file {path}.")
     if path.suffix == ".tflite":
         return _tflite_classifier(path, like)
     if path.suffix == ".keras":
-        return _keras_classifier(load_file(path), labels_beside(path), like)
+        return _keras_classifier(open_keras(path, like=like))
     raise ValueError(f"{path}: a model file ends in .keras or .tflite.")
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """A Keras model with what it does not know of itself.
+
+    Attributes:
+        model: the Keras model.
+        preprocessing: how images become its input.
+        labels: class names; empty if nothing says them.
+    """
+
+    model: Any
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] = ()
+
+
+def open_keras(path: str | os.PathLike, *, like: str | None = None) -> KerasFile:
+    """A .keras file and what stands beside it.
+
+    `best.json` beside `best.keras` (see `slimnets.sidecar`) says how images are prepared and what
+    the classes are called. Without it the first is guessed from the model's name, and the second
+    is looked for as `labels_beside` says.
+
+    Args:
+        path: the file.
+        like: a network's name: prepare images as for that network instead.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is no Keras model that can be loaded safely, `best.json` is damaged or about
+            another model, or nothing is known of a network of the model's name.
+    """
+    model = load_file(path)
+    described = sidecar.read(path, model)
+    beside = labels_beside(path)
+    if described is None:
+        if like is None:
+            return KerasFile(model, _guessed(model, path), beside)
+        return KerasFile(model, prepare_for(model, like=like), beside)
+    if described.labels and beside and beside != described.labels:
+        logging.warning(
+            "%s and the text file beside it name the classes of %s differently: the former counts",
+            sidecar.path_beside(path),
+            path,
+        )
+    prepare = described.preprocessing if like is None else prepare_for(model, like=like)
+    return KerasFile(model, prepare, described.labels or beside)
 
 
 def labels_beside(path: str | os.PathLike) -> tuple[str, ...]:
@@ -135,22 +185,48 @@ def labels_beside(path: str | os.PathLike) -> tuple[str, ...]:
 
 
 def prepare_for(model: Any, *, like: str | None = None) -> Preprocessing:
-    """The preprocessing of a Keras model, or that of the network named `like` at its size."""
+    """The preprocessing of a model, or that of the network named `like` at its size.
+
+    Args:
+        model: the path of a .keras file, which `open_keras` asks, or a Keras model, whose name
+            tells the family.
+        like: a network's name.
+
+    Raises:
+        ValueError, FileNotFoundError: as `open_keras`.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return open_keras(model, like=like).preprocessing
     if like is None:
-        return preprocessing(model)
+        return _guessed(model)
     style = preprocessing(like)
-    height, width = model.input_shape[1:3]
-    return for_size(style, (height or style.size[0], width or style.size[1]))
+    height, width, channels = model.input_shape[1:]
+    style = for_size(style, (height or style.size[0], width or style.size[1]))
+    return style.for_channels(channels or style.channels)
 
 
-def _keras_classifier(model: Any, labels: tuple[str, ...], like: str | None) -> Classifier:
-    prepare = prepare_for(model, like=like)
+def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing:
+    """The last resort: the family that the model's name begins with."""
+    found = preprocessing(model)
+    found = found.for_channels(model.input_shape[3] or found.channels)
+    missing = f", since there is no {sidecar.path_beside(path)}" if path else ""
+    logging.warning(
+        "how %s takes images is guessed from its name%s: pixels become %g..%g",
+        path or f"the model {model.name!r}",
+        missing,
+        *found.range,
+    )
+    return found
+
+
+def _keras_classifier(file: KerasFile) -> Classifier:
+    model, prepare = file.model, file.preprocessing
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:
         outputs = np.asarray(model.predict_on_batch(prepare(images)), np.float32)
         return _as_probabilities(outputs)
 
-    return Classifier(probabilities, labels)
+    return Classifier(probabilities, file.labels)
 
 
 def _tflite_classifier(path: Path, like: str | None) -> Classifier:

@@ -3,8 +3,10 @@
 Usage: slimnets convert FILE --out=FILE.tflite [--precision=…] [--target=…] [--calibration=SOURCE]
 
 int8 and int16x8 need calibration images: a folder of them, folder:PATH, or another data source,
-of which training images are taken. Class names come from labels.txt beside FILE unless --labels
-says otherwise.
+of which training images are taken. How images are prepared and what the classes are called is said
+by FILE's .json (best.json beside best.keras), which train and import-weights write. Where there is
+none, the first is guessed from the model's name and class names come from labels.txt beside FILE.
+--like and --labels say otherwise.
 
 Example:
   slimnets convert best.keras --calibration=folder:photos --out=photos_int8.tflite
@@ -40,7 +42,7 @@ def define_flags(define: Flags) -> None:
     define.string(
         "like",
         None,
-        "images are prepared as for the network of this name; by default the model's own name",
+        "prepare images as for the network of this name, not as FILE's .json says",
     )
 
 
@@ -54,24 +56,24 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     running.start_keras()
     import tflite
     from slimnets.data import calibration_images
-    from slimnets.evaluation import labels_beside, prepare_for
-    from tflite.keras_models import load_file
+    from slimnets.evaluation import open_keras
 
-    model = load_file(args[0])
-    prepare = prepare_for(model, like=options.like)
+    file = open_keras(args[0], like=options.like)
     images = None
     if options.calibration:
-        images = calibration_images(options.calibration, prepare, options.calibration_images)
+        images = calibration_images(
+            options.calibration, file.preprocessing, options.calibration_images
+        )
     conversion = tflite.convert(
-        model,
+        file.model,
         options.out,
         precision=options.precision,
         target=options.target,
         calibration=images,
         input_type=options.input_type,
         output_type=options.output_type,
-        preprocessing=prepare,
-        labels=options.labels or labels_beside(args[0]) or None,
+        preprocessing=file.preprocessing,
+        labels=options.labels or file.labels or None,
     )
     report = conversion.report
     agreement = report.agreement

@@ -57,13 +57,12 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     import tflite
     from slimnets import data, evaluation, report
     from slimnets.training.loop import train
-    from tflite.keras_models import load_file
     from tflite.measuring.timing import time_calls
 
     out = Path(options.out)
     training = train(config, out)
-    model = load_file(training["checkpoint"])
-    prepare = evaluation.prepare_for(model)
+    trained = evaluation.open_keras(training["checkpoint"])
+    model, prepare = trained.model, trained.preprocessing
     source = data.load(config.data.source)
     calibration = data.calibration_images(source.name, prepare)
 

@@ -5,8 +5,10 @@ Usage: slimnets import-weights NAME SOURCE OUT
 NAME is a network of the catalogue, OUT a .keras or .weights.h5 file. SOURCE is a PyTorch .pth (read
 without PyTorch), the prefix of a TF-Slim checkpoint, a .keras or .weights.h5 file of ours,
 "imagenet" for the network's published weights, or one of their names (slimnets models lists them).
-Foreign weights of 1000 classes are taken for ImageNet's: its class names go to OUT's .labels.txt,
-where evaluate, predict and convert find them; --labels names another file of one class a line.
+Foreign weights of 1000 classes are taken for ImageNet's: its class names go to OUT's .labels.txt;
+--labels names another file of one class a line. Beside a .keras file a .json of its name says what
+it is: how images are prepared, as far as SOURCE is known by its name, and what the classes are
+called. evaluate, predict and convert read it.
 
 Example:
   slimnets import-weights mobilenet_v2 mobilenet_v2-b0353104.pth v2.keras
@@ -15,8 +17,9 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from rich.console import Console
@@ -24,6 +27,9 @@ from rich.console import Console
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
 from tflite.files.writing import check_writable, replacing, write_bytes
+
+if TYPE_CHECKING:
+    from slimnets.sidecar import Sidecar
 
 _SUFFIXES = (".keras", ".weights.h5")
 
@@ -56,8 +62,11 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"the folder of {out} does not exist")
     check_writable(out)
+    from slimnets import sidecar
     from slimnets.catalog import create_model, model_info
 
+    if out.endswith(".keras"):
+        sidecar.check_place(out)
     info = model_info(name)
     running.start_keras()
     from slimnets.weights import load_weights, source_requirements
@@ -69,14 +78,52 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         keywords["input_shape"] = (options.input_size, options.input_size, 3)
     model = create_model(name, **keywords)
     load_weights(model, source, options.strict, drop_background=options.drop_background)
-    with replacing(out) as temporary:
-        (model.save if out.endswith(".keras") else model.save_weights)(temporary)
     labels = _labels(options.labels, source, model.output_shape[-1])
-    if labels and out.endswith(".keras"):
-        write_bytes(Path(out).with_suffix(".labels.txt"), "\n".join(labels).encode() + b"\n")
+    if out.endswith(".keras"):
+        described = _described(name, {**info.options, **keywords}, source, labels, model)
+        _save(model, out, described)
+    else:
+        with replacing(out) as temporary:
+            model.save_weights(temporary)
     count = model.count_params()
     console.print(f"{out}: {name} with {count:,} parameters from {source}")
     return {"name": name, "source": source, "out": out, "params": count, "built_with": keywords}
+
+
+def _described(
+    name: str, built_with: Mapping[str, Any], source: str, labels: tuple[str, ...], model: Any
+) -> Sidecar:
+    from slimnets.preprocessing import for_size, preprocessing
+    from slimnets.sidecar import Sidecar
+    from slimnets.weights.sources import find
+    from slimnets.weights.variants import of_model
+
+    size = model.input_shape[1:3]
+    stem = Path(source).name
+    for ending in (".pth", ".ckpt"):
+        stem = stem.removesuffix(ending)
+    # A file keeps its name when it is downloaded by hand.
+    published = find(source, lambda: of_model(model), size[0]) or (
+        find(stem, lambda: None) if stem != "imagenet" else None
+    )
+    prepare = for_size(published.preprocessing, size) if published else preprocessing(model)
+    return Sidecar(
+        name, built_with, prepare, labels, weights=published.name if published else source
+    )
+
+
+def _save(model: Any, out: str, described: Sidecar) -> None:
+    from slimnets import sidecar
+
+    beside = sidecar.path_beside(out)
+    with replacing(out) as temporary:
+        model.save(temporary)
+        # Should this process die here: what was said of another model must not be said of this.
+        beside.unlink(missing_ok=True)
+    write_bytes(beside, described.to_json())
+    if described.labels:
+        text = "\n".join(described.labels).encode() + b"\n"
+        write_bytes(Path(out).with_suffix(".labels.txt"), text)
 
 
 def _labels(file: str | None, source: str, classes: int) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 Usage: slimnets predict FILE IMAGE… [--top=5]
 
-Class names come from the .tflite file's metadata, or from labels.txt beside a .keras file.
+How images are prepared and what the classes are called is said by the .tflite file's metadata, or
+by the .json beside a .keras file (else its name tells the first and labels.txt the second).
 
 Example:
   slimnets predict cats_and_dogs.tflite garden.jpg sofa.jpg --top=2

@@ -5,8 +5,8 @@ Usage: slimnets train --config=RECIPE --workdir=DIR [--config.field=value …]
 A recipe is a Python file with get_config(), or the name of one that comes with slimnets: cifar10,
 digits, fashion_mnist, folder.
 
-The folder receives best.keras, labels.txt, history.csv, curves.png and config.json. If the data
-has test images, the best model is evaluated on them at the end.
+The folder receives best.keras, best.json (what it is), labels.txt, history.csv, curves.png and
+config.json. If the data has test images, the best model is evaluated on them at the end.
 
 Example:
   slimnets train --config=digits --workdir=/tmp/digits --config.epochs=10

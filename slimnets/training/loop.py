@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from slimnets import charts, data
+from slimnets import charts, data, sidecar
 from slimnets.catalog import for_size, preprocessing
 from slimnets.data import pipeline
 from slimnets.data.folder import folders_of_classes
@@ -28,9 +28,10 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
     Args:
         config: as of `slimnets.training.default_config`.
         workdir: made if it is not there; receives `best.keras` (float32, no optimizer state),
-            `labels.txt`, `history.csv` (a line an epoch), `curves.png` and `config.json`, all from
-            the end of the first epoch on. An earlier run's files are then set aside under other
-            names (`slimnets.training.results`); until then they stay as they are.
+            `best.json` (what it is: see `slimnets.sidecar`), `labels.txt`, `history.csv` (a line
+            an epoch), `curves.png` and `config.json`, all from the end of the first epoch on. An
+            earlier run's files are then set aside under other names (`slimnets.training.results`);
+            until then they stay as they are.
 
     Returns:
         A JSON-able dict: checkpoint (path), best_epoch, val_accuracy, val_loss, epochs, steps,
@@ -43,6 +44,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
     config = check_config(config)
     _check_outside(Path(workdir), config.data.source)
     workdir = results.check_folder(workdir)
+    sidecar.check_place(workdir / results.BEST)
     keras.utils.set_random_seed(config.seed)
     source = data.load(config.data.source)
     for split in ("train", "val"):
@@ -71,7 +73,15 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
         jit_compile=config.xla,
     )
 
+    described = sidecar.Sidecar(
+        network=config.model.name,
+        options=recipe.build_options(config, num_classes),
+        preprocessing=preprocess,
+        labels=source.class_names,
+        weights=f"trained on {source.name}",
+    )
     records = {
+        sidecar.path_beside(results.BEST).name: described.to_json(),
         results.LABELS: "".join(f"{n}\n" for n in source.class_names).encode(),
         results.CONFIG: (config.to_json(indent=2) + "\n").encode(),
     }

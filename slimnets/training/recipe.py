@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from ml_collections import ConfigDict
@@ -31,12 +32,16 @@ def build_model(config: ConfigDict, num_classes: int, precision: str | None = No
         TypeError: an argument that the network does not take.
     """
     with _dtype_policy(precision or config.precision):
-        return create_model(
-            config.model.name,
-            input_shape=(*config.model.input_size, 3),
-            num_classes=num_classes,
-            **config.model.kwargs.to_dict(),
-        )
+        return create_model(config.model.name, **build_options(config, num_classes))
+
+
+def build_options(config: ConfigDict, num_classes: int) -> dict[str, Any]:
+    """The keywords of the network of `config.model`."""
+    return dict(
+        input_shape=(*config.model.input_size, 3),
+        num_classes=num_classes,
+        **config.model.kwargs.to_dict(),
+    )
 
 
 def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> keras.optimizers.Optimizer:

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from slimnets import data, evaluation
+from slimnets import data, evaluation, sidecar
 from slimnets.data import Source, Split
+from tflite.images import Preprocessing
 
 
 def rule_classifier(labels=()):
@@ -77,6 +78,89 @@ def test_a_model_that_ends_in_logits_gives_probabilities_too():
     )
     rows = evaluation.open_classifier(model).probabilities([np.zeros((8, 8), np.uint8)])
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+
+
+# --- What stands beside a .keras file ------------------------------------------------------------
+
+WHITE = Preprocessing(size=(8, 8), crop_fraction=1.0, mean=(1.0,) * 3, std=(0.5,) * 3)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A .keras file whose name tells a MobileNet, and whose scores are its input's brightness."""
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()], name="mobilenet_v1"
+    )
+    model.save(tmp_path / "best.keras")
+    return tmp_path / "best.keras"
+
+
+def describe(file, prepare=WHITE, labels=("r", "g", "b")):
+    described = sidecar.Sidecar("mobilenet_v1", {}, prepare, labels)
+    sidecar.path_beside(file).write_bytes(described.to_json())
+
+
+def test_a_described_file_is_opened_as_described(file, caplog):
+    describe(file)
+    (file.parent / "labels.txt").write_text("r\ng\nb\n")
+    opened = evaluation.open_keras(file)
+    assert (opened.preprocessing, opened.labels) == (WHITE, ("r", "g", "b"))
+    assert evaluation.prepare_for(file) == evaluation.prepare_for(str(file)) == WHITE
+    classifier = evaluation.open_classifier(file)
+    assert classifier.labels == ("r", "g", "b")
+    # Red 255 → (1 - 1) / 0.5 = 0; green and blue 0 → (-1 - 1) / 0.5 = -4.
+    (row,) = classifier.probabilities([np.full((3, 3, 3), (255, 0, 0), np.uint8)])
+    np.testing.assert_allclose(row, np.exp([0, -4, -4]) / np.exp([0, -4, -4]).sum(), atol=1e-6)
+    assert caplog.text == ""
+
+
+def test_another_networks_preprocessing_may_be_asked_for(file):
+    describe(file)
+    assert evaluation.open_keras(file, like="mobilenet_v1").preprocessing == Preprocessing(
+        size=(8, 8), crop_fraction=1.0
+    )
+    assert evaluation.open_keras(file, like="mobilenet_v1").labels == ("r", "g", "b")
+
+
+def test_a_file_alone_is_opened_by_its_name_and_that_is_said(file, caplog):
+    (file.parent / "labels.txt").write_text("r\ng\nb\n")
+    opened = evaluation.open_keras(file)
+    assert opened.preprocessing == Preprocessing(size=(8, 8), crop_fraction=1.0)
+    assert opened.labels == ("r", "g", "b")
+    assert "best.keras takes images is guessed from its name, since there is no" in caplog.text
+    assert "pixels become -1..1" in caplog.text
+
+
+def test_a_description_of_another_model_is_never_used(file):
+    describe(file, labels=("r", "g"))
+    for opened in (evaluation.open_classifier, evaluation.open_keras, evaluation.prepare_for):
+        with pytest.raises(ValueError, match="it names 2 classes, but the model has 3"):
+            opened(file)
+    with pytest.raises(ValueError, match="it names 2 classes"):
+        evaluation.open_keras(file, like="squeezenet1_1")
+
+
+def test_class_names_that_disagree_are_told(file, caplog):
+    describe(file)
+    (file.parent / "best.labels.txt").write_text("b\ng\nr\n")
+    assert evaluation.open_keras(file).labels == ("r", "g", "b")
+    assert "best.json and the text file beside it name the classes" in caplog.text
+
+
+def test_a_description_without_class_names_leaves_them_to_the_text_file(file):
+    describe(file, labels=())
+    (file.parent / "labels.txt").write_text("x\ny\nz\n")
+    assert evaluation.open_keras(file).labels == ("x", "y", "z")
+
+
+def test_a_grey_model_is_given_grey_images():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)], name="mobilenet_v1"
+    )
+    assert evaluation.prepare_for(model).channels == 1
+    assert evaluation.prepare_for(model, like="squeezenet1_1").channels == 1
+    photo = np.zeros((9, 9, 3), np.uint8)
+    assert evaluation.open_classifier(model).probabilities([photo]).shape == (1, 2)
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from slimnets import data
+import slimnets
+from slimnets import data, sidecar
 from slimnets.data import pipeline
 from slimnets.evaluation import labels_beside
 from slimnets.training import default_config
@@ -189,6 +190,7 @@ def test_the_same_seed_trains_the_same_model(runs):
 def test_a_training_leaves_the_best_model_and_its_records(runs):
     (folder, _), (result, _) = runs
     assert sorted(p.name for p in folder.iterdir()) == [
+        "best.json",
         "best.keras",
         "config.json",
         "curves.png",
@@ -212,6 +214,35 @@ def test_a_training_leaves_the_best_model_and_its_records(runs):
     )
     model.compile(metrics=["accuracy"], loss="categorical_crossentropy")
     assert model.evaluate(images, verbose=0)[1] == pytest.approx(best)
+
+
+@pytest.mark.slow
+def test_a_training_says_what_its_model_is(runs):
+    folder = runs[0][0]
+    model = keras.models.load_model(folder / "best.keras")
+    described = sidecar.read(folder / "best.keras", model)
+    assert described == sidecar.Sidecar(
+        network="mobilenet_v1_025",
+        options={
+            "input_shape": (32, 32, 3),
+            "num_classes": 10,
+            "arg_scope": {"batch_norm": {"momentum": 0.8}},
+        },
+        preprocessing=Preprocessing(size=(32, 32), crop_fraction=1.0),
+        labels=tuple("0123456789"),
+        weights="trained on builtin:digits",
+    )
+    again = slimnets.create_model(described.network, **described.options)
+    again.set_weights(model.get_weights())
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again.predict_on_batch(image), model.predict_on_batch(image))
+
+
+def test_another_programs_best_json_is_not_overwritten(tmp_path):
+    (tmp_path / "best.json").write_text('{"score": 3}')
+    with pytest.raises(FileExistsError, match=r"best\.json is no description of a slimnets model"):
+        train(tiny_config(), tmp_path)
+    assert (tmp_path / "best.json").read_text() == '{"score": 3}'
 
 
 @pytest.mark.slow
