@@ -280,7 +280,7 @@ class RandomNetwork:
         constant = self.rng.uniform(0.5, 1.5, shape).astype(np.float32)
         return self.pick(
             lambda x: x * constant,
-            lambda x: constant + x,
+            lambda x: ops.add(constant, x),
             lambda x: x / constant,
             lambda x: x - constant,
             layers.Rescaling(constant.tolist()),
