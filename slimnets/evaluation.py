@@ -239,9 +239,9 @@ def _tflite_classifier(path: Path, like: str | None) -> Classifier:
             lambda images: predictor.predict([read_rgb(image) for image in images]),
             tuple(predictor.labels),
         )
-    from ai_edge_litert.interpreter import Interpreter
+    from tflite.measuring.litert import open_interpreter
 
-    (entry,) = Interpreter(model_path=str(path)).get_input_details()
+    (entry,) = open_interpreter(path.read_bytes()).get_input_details()
     prepare = for_size(preprocessing(like), map(int, entry["shape"][1:3]))
     return Classifier(
         lambda images: predictor.predict(prepare(images), preprocessed=True),

@@ -22,7 +22,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from slimnets.cli.outcomes import EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE, UsageError
 from tflite.hints import nearest
+
+__all__ = ["COMMANDS", "UsageError", "main"]
 
 COMMANDS = {
     "models": "the catalogue: networks, their sizes and published accuracy",
@@ -35,12 +38,6 @@ COMMANDS = {
     "import-weights": "load weights from elsewhere and save them as a file of ours",
     "demo": "train, convert, evaluate and report on handwritten digits, in minutes",
 }
-
-EXIT_SUCCESS, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
-
-
-class UsageError(Exception):
-    """The command line is wrong: one sentence that says what to write instead. Exit code 2."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -143,9 +143,9 @@ def _ends(path: Path) -> str:
     """The types that a .tflite file takes and gives."""
     if path.suffix == ".keras":
         return "as trained"
-    from ai_edge_litert.interpreter import Interpreter
+    from tflite.measuring.litert import open_interpreter
 
-    interpreter = Interpreter(model_path=str(path))
+    interpreter = open_interpreter(path.read_bytes())
     (entry,), (exit_,) = interpreter.get_input_details(), interpreter.get_output_details()
     return f"{entry['dtype'].__name__} → {exit_['dtype'].__name__}"
 

@@ -16,8 +16,15 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from slimnets.cli import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_SUCCESS, EXIT_USAGE, UsageError
 from slimnets.cli.command_flags import Flags
+from slimnets.cli.outcomes import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_SUCCESS,
+    EXIT_USAGE,
+    UsageError,
+)
+from tflite import native_output
 
 
 def run(name: str, command: ModuleType, words: list[str]) -> int:
@@ -130,15 +137,8 @@ def loaded_config(flag_values: flags.FlagValues) -> ConfigDict:
 
 def start_keras() -> None:
     """Imports Keras and TensorFlow without the notes that they print while they start."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+    with native_output.intercepted(logging.debug):
         importlib.import_module("keras")
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 @contextlib.contextmanager

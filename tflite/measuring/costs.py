@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tflite.files.flatbuffer import pack, read_bytes, unpack
 from tflite.files.records import NUMPY_TYPES, Operation, Tensor, read_graph
 from tflite.files.writing import atomic_writer, check_writable
+from tflite.measuring.litert import open_interpreter
 from tflite.measuring.timing import invocation, time_calls
 
 # Enough runs for a steady median, few enough that a network of 150 operators takes seconds.
@@ -120,11 +120,7 @@ def _inputs_alone(operation: Operation, folded: Mapping[int, int]) -> list[int]:
 
 def _values_inside(content: bytes) -> dict[int, np.ndarray]:
     """All tensors of one run on noise."""
-    interpreter = Interpreter(
-        model_content=content,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        experimental_preserve_all_tensors=True,
-    )
+    interpreter = open_interpreter(content, delegate=False, keep_all_tensors=True)
     interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
     for detail in interpreter.get_input_details():

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
 from tflite.files.flatbuffer import read_bytes
 from tflite.files.records import Graph, Operation, Signature, Tensor, human_bytes, read_graph
+from tflite.measuring.litert import open_interpreter
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,7 @@ def _operation_summary(operation: Operation) -> OperationSummary:
 
 
 def _prepare(content: bytes, graph: Graph) -> Runtime:
-    interpreter = Interpreter(model_content=content)
+    interpreter = open_interpreter(content)
     interpreter.allocate_tensors()
     partitions = tuple(
         _partition(graph, detail["inputs"], detail["outputs"])
@@ -263,10 +262,7 @@ def _partition(graph: Graph, inputs: Iterable[int], outputs: Iterable[int]) -> t
 
 
 def _arena_bytes(content: bytes, graph: Graph) -> int:
-    interpreter = Interpreter(
-        model_content=content,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
+    interpreter = open_interpreter(content, delegate=False)
     interpreter.allocate_tensors()
     constants = {tensor.index for tensor in graph.tensors if tensor.is_constant}
     constants |= graph.folded.keys()

@@ -34,14 +34,13 @@ class Session:
             num_threads: None is LiteRT's default.
             keep_all_tensors: `tensor` can then read inner tensors; runs without a delegate.
         """
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        from tflite.measuring.litert import open_interpreter
 
-        resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        self._interpreter = Interpreter(
-            model_content=flatbuffer.read_bytes(source),
+        self._interpreter = open_interpreter(
+            flatbuffer.read_bytes(source),
             num_threads=num_threads,
-            experimental_preserve_all_tensors=keep_all_tensors,
-            **({"experimental_op_resolver_type": resolver} if keep_all_tensors else {}),
+            delegate=not keep_all_tensors,
+            keep_all_tensors=keep_all_tensors,
         )
         (self._input,) = self._interpreter.get_input_details()
         self._output = self._interpreter.get_output_details()[0]

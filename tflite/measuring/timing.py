@@ -87,9 +87,9 @@ def invocation(content: bytes, inputs: Sequence[np.ndarray] | None = None) -> Ca
     Raises:
         RuntimeError, ValueError: LiteRT cannot run the file.
     """
-    from ai_edge_litert.interpreter import Interpreter
+    from tflite.measuring.litert import open_interpreter
 
-    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter = open_interpreter(content, num_threads=1)
     details = interpreter.get_input_details()
     if inputs is None:
         inputs = [np.zeros(detail["shape"], detail["dtype"]) for detail in details]

@@ -5,17 +5,15 @@ TensorFlow; whoever replaces them rewrites this file. `write` is all that the re
 """
 
 import logging
-import os
 import re
-import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tflite import native_output
 
 if TYPE_CHECKING:
     import keras
@@ -96,7 +94,7 @@ def write(
         raise EngineError(_reason(error)) from error
     if form.precision != "int8":
         return file
-    with _quiet():
+    with native_output.intercepted(_to_the_debug_log):
         # Weights per channel, biases int32.
         quantized = mlir_quantize(
             adjust(file),
@@ -114,19 +112,5 @@ def _reason(error: Exception) -> str:
     return lines[0].rstrip(".")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What the quantizer's C++ code says on standard error, told to the debug log instead."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile("w+", errors="replace") as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            for line in said:
-                logger.debug("TensorFlow: %s", line.rstrip())
+def _to_the_debug_log(line: str) -> None:
+    logger.debug("TensorFlow: %s", line.rstrip())
