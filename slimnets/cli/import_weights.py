@@ -62,6 +62,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"the folder of {out} does not exist")
     check_writable(out)
+    running.check_network(name)
     from slimnets import sidecar
     from slimnets.catalog import create_model, model_info
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from absl import flags
-
 from tflite.hints import did_you_mean
 
 _CLONE = Path(__file__).parents[2]
@@ -39,15 +37,3 @@ def find(name: str) -> Path:
         f"must be a file or the name of a recipe of slimnets ({', '.join(recipes)}), got {name!r}."
         f"{did_you_mean(path.stem, recipes)}"
     )
-
-
-def accept_names(flag: flags.Flag) -> None:
-    """Makes a flag of `ml_collections.config_flags.DEFINE_config_file` take names, by `find`."""
-    parse_file = flag.parser.parse
-
-    def parse(text: str):
-        # What follows a colon goes to get_config().
-        name, *rest = text.split(":", 1)
-        return parse_file(":".join([str(find(name)), *rest]))
-
-    flag.parser.parse = parse

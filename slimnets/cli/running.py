@@ -25,6 +25,7 @@ from slimnets.cli.outcomes import (
     UsageError,
 )
 from tflite import native_output
+from tflite.hints import did_you_mean
 
 
 def run(name: str, command: ModuleType, words: list[str]) -> int:
@@ -44,7 +45,9 @@ def run(name: str, command: ModuleType, words: list[str]) -> int:
     except Exception as error:
         # Of whatever kind: ml_collections reports a wrong field as the text of a KeyError in an
         # AttributeError, with every quote escaped.
-        text = str(error).strip("'").replace("\\n", ". ").replace("\\'", "'")
+        text = str(error).replace("\\n", ". ").replace("\\'", "'")
+        if text[:1] == text[-1:] == "'":
+            text = text[1:-1]
         message = f"{program}: {' '.join(text.split()).rstrip('.')}; see {program} --help"
         return _report(message, EXIT_USAGE, debug)
 
@@ -122,17 +125,29 @@ def _is_for_users(record: python_logging.LogRecord) -> bool:
 
 
 def loaded_config(flag_values: flags.FlagValues) -> ConfigDict:
-    """What --config holds; ml_collections tells of a file that is not there only when asked.
+    """A copy of what --config holds.
 
     Raises:
-        UsageError: no --config, or a file that cannot be read.
+        UsageError: no --config.
     """
     if flag_values.config is None:
         raise UsageError("--config is missing, for example --config=configs/digits.py")
-    try:
-        return ConfigDict(flag_values.config)
-    except OSError as error:
-        raise UsageError(f"--config: {error}") from error
+    return ConfigDict(flag_values.config)
+
+
+def check_network(name: object) -> None:
+    """Raises what `create_model` would, in the command line's words.
+
+    Raises:
+        ValueError: no network of the catalogue has that name; the nearest is named.
+    """
+    from slimnets.catalog import CATALOG
+
+    if isinstance(name, str) and name not in CATALOG:
+        raise ValueError(
+            f"no network is called {name!r}.{did_you_mean(name, CATALOG)} `slimnets models` lists "
+            f"all {len(CATALOG)}."
+        )
 
 
 def start_keras() -> None:

@@ -46,6 +46,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     is_file = args[0].endswith(".keras")
     if is_file and chosen:
         raise UsageError(f"a saved model is what it is: --{next(iter(chosen))} goes with a name")
+    if not is_file:
+        running.check_network(args[0])
     running.start_keras()
     from slimnets.catalog import create_model
     from slimnets.complexity import complexity

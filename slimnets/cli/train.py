@@ -1,44 +1,68 @@
-"""Trains a network by a config file and keeps the best epoch.
+"""Trains a network on images and keeps the best epoch.
 
-Usage: slimnets train --config=RECIPE --workdir=DIR [--config.field=value …]
+Usage: slimnets train --data=SOURCE --model=NAME --workdir=DIR [--epochs=N …]
+       slimnets train --config=RECIPE --workdir=DIR [--config.field=value …]
 
-A recipe is a Python file with get_config(), or the name of one that comes with slimnets: cifar10,
-digits, fashion_mnist, folder.
+SOURCE is folder:PATH (one sub-folder per class, or train/ and val/ of such), builtin:digits, mnist,
+fashion_mnist, cifar10 or cifar100; NAME one of `slimnets models`. What else a training needs is
+chosen to suit them, or stands in a recipe: a Python file with get_config(), or the name of one that
+comes with slimnets (cifar10, digits, fashion_mnist, folder). The flags go before the recipe.
 
 The folder receives best.keras, best.json (what it is), labels.txt, history.csv, curves.png and
 config.json. If the data has test images, the best model is evaluated on them at the end.
 
 Example:
+  slimnets train --data=folder:photos --model=mobilenet_v2 --epochs=10 --workdir=run
   slimnets train --config=digits --workdir=/tmp/digits --config.epochs=10
-  slimnets train --config=folder --config.data.source=folder:photos --workdir=/tmp/photos
+  slimnets train --config=folder --data=folder:photos --workdir=/tmp/photos
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from slimnets.cli import UsageError, running
-from slimnets.cli.command_flags import Flags
+from slimnets.cli.command_flags import Flags, changed_fields
+
+# Flag → the config's field of which it is the short form.
+_SHORT = {
+    "data": "data.source",
+    "model": "model.name",
+    "epochs": "epochs",
+    "batch_size": "batch_size",
+    "input_size": "model.input_size",
+    "learning_rate": "learning_rate.peak",
+}
 
 
 def define_flags(define: Flags) -> None:
-    define.config_file(
-        "config",
-        None,
-        "the recipe; --config.field=value changes a field",
-    )
+    define.string("data", None, "where the images come from, for example folder:photos")
+    define.string("model", None, "the network, a name of `slimnets models`")
     define.string("workdir", None, "folder for the results")
+    define.integer("epochs", None, "times to go through the images", lower_bound=1)
+    define.integer("batch_size", None, "images a step", lower_bound=1)
+    define.integer("input_size", None, "height and width in pixels", lower_bound=1)
+    define.float("learning_rate", None, "the largest learning rate of the schedule")
+    about = "the recipe, a Python file with get_config(); --config.field=value changes a field"
+    if define.gives(r"(no)?config\..+") and not define.gives("config"):
+        from slimnets.training import default_config
+
+        define.config_fields("config", default_config(), about)
+    else:
+        define.config_file("config", None, about)
 
 
 def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
     if args:
         raise UsageError(f"train takes no arguments, got {args[0]!r}")
-    config = running.loaded_config(options)
+    config = _config(options)
     if not options.workdir:
-        raise UsageError("--workdir is missing, for example --workdir=/tmp/digits")
+        raise UsageError("--workdir is missing, for example --workdir=run")
     running.start_keras()
     from slimnets import data, evaluation
     from slimnets.training.loop import train
@@ -54,3 +78,41 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         result["test"] = tested.to_dict()
         console.print(f"test accuracy {tested.top1:.2%} over {tested.count} images")
     return result
+
+
+def _config(options: flags.FlagValues) -> ConfigDict:
+    """The recipe that the flags ask for."""
+    changed, given = changed_fields(options, "config"), {}
+    for flag, field in _SHORT.items():
+        value = options[flag].value
+        if value is None:
+            continue
+        if field in changed:
+            raise UsageError(f"--{flag} and --config.{field} are the same; give one of them")
+        given[field] = (value, value) if flag == "input_size" else value
+    if options["config"].present:
+        config = running.loaded_config(options)  # changed already
+    else:
+        given |= changed
+        config = _default_recipe(given)
+    config.unlock().update_from_flattened_dict(given)
+    running.check_network(config.get("model", {}).get("name"))
+    return config
+
+
+def _default_recipe(given: Mapping[str, Any]) -> ConfigDict:
+    """What suits the data and the network; `given` holds what was typed, by the config's fields."""
+    from slimnets.training.default_recipe import recipe_for
+
+    source, network = given.get("data.source"), given.get("model.name")
+    if not source and not network:
+        raise UsageError(
+            "--config is missing, or --data and --model in its place, for example "
+            "--data=folder:photos --model=mobilenet_v2"
+        )
+    if not source:
+        raise UsageError("--data is missing, for example --data=folder:photos")
+    if not network:
+        raise UsageError("--model is missing, for example --model=mobilenet_v2")
+    running.check_network(network)
+    return recipe_for(network, source, given.get("epochs"))

@@ -1,0 +1,102 @@
+"""A recipe where none is given: from a network's name and a source of data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from ml_collections import ConfigDict
+
+from slimnets.catalog import model_info
+from slimnets.data.folder import list_images
+from slimnets.training.config import default_config
+
+
+@dataclass(frozen=True)
+class _Habits:
+    """How a kind of images is trained on.
+
+    Attributes:
+        size: input pixels, at most; the network's own where that is less.
+        epochs, batch_size: of the training.
+        flip: whether a mirrored image is one of the same class.
+        shift: by how much of the input's size images are moved, at most.
+    """
+
+    size: int
+    epochs: int
+    batch_size: int
+    flip: bool
+    shift: float
+
+
+# Networks of stride 32 make a single pixel of a 32×32 image: small images are enlarged to give a
+# last map of 2×2, as in configs/digits.py.
+_PHOTOS = _Habits(size=224, epochs=60, batch_size=32, flip=True, shift=1 / 10)
+_HABITS: Mapping[str, _Habits] = MappingProxyType(
+    {
+        "builtin:digits": _Habits(size=48, epochs=25, batch_size=16, flip=False, shift=1 / 8),
+        "mnist": _Habits(size=64, epochs=10, batch_size=64, flip=False, shift=1 / 14),
+        "fashion_mnist": _Habits(size=64, epochs=15, batch_size=64, flip=True, shift=1 / 14),
+        "cifar10": _Habits(size=64, epochs=60, batch_size=64, flip=True, shift=1 / 8),
+        "cifar100": _Habits(size=64, epochs=60, batch_size=64, flip=True, shift=1 / 8),
+    }
+)
+# Batch norm's statistics and the learning rate's schedule need steps: a small folder gets smaller
+# batches before it gets fewer steps than this an epoch.
+_STEPS, _SMALLEST_BATCH = 20, 8
+
+
+def recipe_for(network: str, source: str, epochs: int | None = None) -> ConfigDict:
+    """A complete config, made for small data sets and one machine: Adam, cosine, light changes.
+
+    Args:
+        network: a name of the catalogue.
+        source: of `slimnets.data.load`; its folder, if it is one, is looked into, not read.
+        epochs: by default what suits the data.
+
+    Raises:
+        ValueError: an unknown network.
+    """
+    info = model_info(network)
+    kind, _, argument = source.partition(":")
+    habits = _HABITS.get(source) or _HABITS.get(kind) or _PHOTOS
+    config = default_config()
+    config.epochs = habits.epochs if epochs is None else epochs
+    config.batch_size = habits.batch_size
+    if kind == "folder":
+        config.batch_size = _batch_for(_count(Path(argument).expanduser()), habits.batch_size)
+    config.label_smoothing = 0.1
+
+    size = min(info.size, habits.size)
+    config.model.name = network
+    config.model.input_size = (size, size)
+    # The published momenta average over more steps than a small training has.
+    config.model.kwargs.arg_scope = {"batch_norm": {"momentum": 0.9}}
+
+    config.data.source = source
+    config.data.flip = habits.flip
+    config.data.shift = round(size * habits.shift)
+
+    config.learning_rate.peak = 2e-3
+    config.learning_rate.warmup_epochs = config.epochs / 20
+    return config
+
+
+def _batch_for(images: int, largest: int) -> int:
+    """The largest power of two that leaves enough steps an epoch."""
+    size = largest
+    while size > _SMALLEST_BATCH and images < size * _STEPS:
+        size //= 2
+    return size
+
+
+def _count(folder: Path) -> int:
+    """Images in a folder, or in its train/; what is wrong with it is found by who loads it."""
+    train = folder / "train"
+    try:
+        return len(list_images(train if train.is_dir() else folder))
+    except (OSError, ValueError):
+        return 0
