@@ -1,6 +1,23 @@
 """How a command can end."""
 
+from collections.abc import Sequence
+from typing import Any
+
 EXIT_SUCCESS, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class PartialFailure(Exception):
+    """Some of the work is done and told, some failed: a line each on standard error. Exit code 1.
+
+    Attributes:
+        result: what --json prints.
+        messages: what failed; not empty.
+    """
+
+    def __init__(self, result: dict[str, Any], messages: Sequence[str]) -> None:
+        super().__init__(messages[-1])
+        self.result = result
+        self.messages = tuple(messages)
 
 
 class UsageError(Exception):

@@ -22,10 +22,14 @@ from slimnets.cli.outcomes import (
     EXIT_INTERRUPTED,
     EXIT_SUCCESS,
     EXIT_USAGE,
+    PartialFailure,
     UsageError,
 )
 from tflite import native_output
 from tflite.hints import did_you_mean
+
+# Errors whose text says what happened; of others the kind is told too.
+_TOLD_FULLY = (ValueError, TypeError, OSError, PartialFailure, UsageError)
 
 
 def run(name: str, command: ModuleType, words: list[str]) -> int:
@@ -67,6 +71,12 @@ def run(name: str, command: ModuleType, words: list[str]) -> int:
             result = command.run(args, flag_values, console)
         if flag_values.json:
             print(json.dumps(result))
+    except PartialFailure as failure:
+        if flag_values.json:
+            print(json.dumps(failure.result))
+        for message in failure.messages[:-1]:
+            print(f"{program}: error: {_in_one_line(message)}", file=sys.stderr)
+        return _report(f"{program}: error: {_one_line(failure)}", EXIT_FAILURE, debug)
     except UsageError as error:
         return _report(f"{program}: {_one_line(error)}; see {program} --help", EXIT_USAGE, debug)
     except KeyboardInterrupt:
@@ -86,10 +96,14 @@ def _report(message: str, code: int, debug: bool) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
-    if isinstance(error, (ValueError, TypeError, OSError, UsageError)) and text:
-        return text.rstrip(".")
-    return f"{type(error).__name__}: {text}".rstrip(".: ")
+    text = _in_one_line(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if isinstance(error, _TOLD_FULLY) and text:
+        return text
+    return f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _in_one_line(message: object) -> str:
+    return " ".join(str(message).split()).rstrip(".")
 
 
 def _help(program: str, command: ModuleType, flag_values: flags.FlagValues) -> str:

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from ml_collections import ConfigDict
 
 from slimnets.catalog import model_info
-from slimnets.data.folder import list_images
 from slimnets.training.config import default_config
 
 
@@ -94,9 +93,7 @@ def _batch_for(images: int, largest: int) -> int:
 
 
 def _count(folder: Path) -> int:
-    """Images in a folder, or in its train/; what is wrong with it is found by who loads it."""
+    """About how many images a folder or its train/ holds; what is wrong with it, `load` says."""
     train = folder / "train"
-    try:
-        return len(list_images(train if train.is_dir() else folder))
-    except (OSError, ValueError):
-        return 0
+    files = (train if train.is_dir() else folder).rglob("*")
+    return sum(not file.name.startswith(".") and file.is_file() for file in files)
