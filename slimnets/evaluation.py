@@ -15,6 +15,7 @@ from slimnets import sidecar
 from slimnets.catalog import for_size, preprocessing
 from slimnets.data import Source
 from tflite import progress
+from tflite.files.labels import read_labels
 from tflite.images import Preprocessing, read_rgb
 from tflite.keras_models import load_file
 
@@ -180,7 +181,7 @@ def labels_beside(path: str | os.PathLike) -> tuple[str, ...]:
     """
     for file in (Path(path).with_suffix(".labels.txt"), Path(path).with_name("labels.txt")):
         if file.is_file():
-            return tuple(file.read_text("utf-8").splitlines())
+            return read_labels(file)
     return ()
 
 

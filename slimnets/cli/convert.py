@@ -25,6 +25,7 @@ from rich.text import Text
 
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
+from tflite.files.labels import read_labels
 from tflite.targets import PRECISIONS, TARGETS
 
 _TYPES = ("int8", "uint8", "float32", "int16")
@@ -59,6 +60,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     from slimnets.evaluation import open_keras
 
     file = open_keras(args[0], like=options.like)
+    labels = _labels(options.labels, file.labels, args[0], file.model.outputs[0].shape[-1])
     images = None
     if options.calibration:
         images = calibration_images(
@@ -73,7 +75,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         input_type=options.input_type,
         output_type=options.output_type,
         preprocessing=file.preprocessing,
-        labels=options.labels or file.labels or None,
+        labels=labels or None,
     )
     report = conversion.report
     agreement = report.agreement
@@ -106,3 +108,26 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         table.add_row(Text("warning", style="yellow"), warning)
     console.print(table)
     return {"path": str(conversion.path), **report.to_dict()}
+
+
+def _labels(given: str | None, beside: tuple[str, ...], file: str, classes: int) -> tuple[str, ...]:
+    """The class names: those of --labels, else those beside the model file.
+
+    Raises:
+        ValueError: not as many as classes; --labels names the classes of the model's training in
+            another order, so that every answer would be called by another's name.
+    """
+    labels = read_labels(given) if given else beside
+    if labels and len(labels) != classes and not (classes == 1 and len(labels) == 2):
+        raise ValueError(
+            f"{given or f'the text file beside {file}'} names {len(labels)} classes, but the model "
+            f"has {classes} outputs."
+        )
+    if given and labels != beside and sorted(labels) == sorted(beside):
+        index = next(i for i in range(classes) if labels[i] != beside[i])
+        raise ValueError(
+            f"{given} names the classes in another order than what stands beside {file}: output "
+            f"{index} would be {labels[index]!r}, but was trained as {beside[index]!r}. Leave out "
+            "--labels, or take away the file beside the model if it is not the model's."
+        )
+    return labels

@@ -26,6 +26,7 @@ from rich.console import Console
 
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
+from tflite.files.labels import read_labels
 from tflite.files.writing import check_writable, replacing, write_bytes
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _labels(file: str | None, source: str, classes: int) -> tuple[str, ...]:
     if file is None:
         ours = source.endswith(_SUFFIXES)
         return imagenet_labels() if classes == len(imagenet_labels()) and not ours else ()
-    labels = tuple(Path(file).read_text("utf-8").splitlines())
+    labels = read_labels(file)
     if len(labels) != classes:
         raise ValueError(f"{file} names {len(labels)} classes, but the network has {classes}.")
     return labels

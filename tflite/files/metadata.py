@@ -22,6 +22,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tflite.files import flatbuffer
+from tflite.files.labels import read_labels
 from tflite.images import INTERPOLATIONS, ImageInput
 
 METADATA_NAME = "TFLITE_METADATA"
@@ -142,17 +143,19 @@ def append_labels(data: bytes, labels: Sequence[str]) -> bytes:
 
 
 def check_labels(labels: Any, classes: int | None) -> tuple[str, ...]:
-    """Labels as a tuple, read from a text file (one a line) where a path is given.
+    """Labels as a tuple, read from a text file (`read_labels`) where a path is given.
 
     Raises:
-        ValueError: not as many as classes; a label with a line break.
+        FileNotFoundError: there is no such file.
+        ValueError: not as many as classes; a label with a line break; what `read_labels` raises.
         TypeError: not text.
     """
     if labels is None:
         return ()
+    place = ""
     if isinstance(labels, (str, os.PathLike)):
-        with open(labels, encoding="utf-8") as file:
-            labels = file.read().splitlines()
+        place = f" in {os.fspath(labels)}"
+        labels = read_labels(labels)
     labels = tuple(labels)
     wrong = next((label for label in labels if not isinstance(label, str)), None)
     if wrong is not None:
@@ -166,7 +169,9 @@ def check_labels(labels: Any, classes: int | None) -> tuple[str, ...]:
             f"is that of one class: give just the name of the class that 1 means, as {labels[1]!r}."
         )
     if classes is not None and len(labels) != classes:
-        raise ValueError(f"the model has {classes} classes, but {len(labels)} labels were given.")
+        raise ValueError(
+            f"the model has {classes} classes, but {len(labels)} labels were given{place}."
+        )
     return labels
 
 
