@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
+from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
 from slimnets.cli import UsageError, recipes, running
 from slimnets.cli.command_flags import Flags
+from slimnets.cli.heartbeat import heartbeat
 from tflite.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -52,15 +54,24 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     if args:
         raise UsageError(f"demo takes no arguments, got {args[0]!r}")
     config = running.loaded_config(options)
+    with heartbeat():
+        return _show(config, options.out, console)
+
+
+def _show(config: ConfigDict, folder: str, console: Console) -> dict[str, Any]:
     start = time.monotonic()
+    logging.info("loading TensorFlow")
     running.start_keras()
     import tflite
     from slimnets import data, evaluation, report
+    from slimnets.training import results
     from slimnets.training.loop import train
     from tflite.measuring.timing import time_calls
 
-    out = Path(options.out)
+    out = results.check_folder(folder, "--out")
+    logging.info("training: %d epochs; building the network and its first step", config.epochs)
     training = train(config, out)
+    logging.info("trained: best epoch %d; timing it", training["best_epoch"])
     trained = evaluation.open_keras(training["checkpoint"])
     model, prepare = trained.model, trained.preprocessing
     source = data.load(config.data.source)
@@ -70,7 +81,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     (latency,) = time_calls([lambda: model.predict_on_batch(image)], runs=30)
     keras_file = _measure(Path(training["checkpoint"]), "Keras float32", source, latency)
     for name, precision, target in _FILES:
-        logging.info("converting: %s for %s", precision, target)
+        logging.info("converting: %s for %s, then a check beside Keras", precision, target)
         tflite.convert(
             model,
             out / _file_name(name),
@@ -80,11 +91,13 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
             preprocessing=prepare,
             labels=source.class_names,
         )
+    logging.info("timing the files by turns")
     latencies = _latencies(out)
     files = [
         _measure(out / _file_name(name), f"{precision}, {target}", source, latencies.get(name))
         for name, precision, target in _FILES
     ]
+    logging.info("writing the report")
     by_file = files[1]
     page = out / "report.html"
     seconds = time.monotonic() - start
@@ -128,6 +141,7 @@ def _latencies(out: Path) -> dict[str, Timing]:
 def _measure(path: Path, name: str, source, latency: Timing | None):
     from slimnets import evaluation, report
 
+    logging.info("evaluating: %s", path.name)
     return report.FileResult(
         name,
         str(path),

@@ -28,6 +28,7 @@ from rich.console import Console
 
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags, changed_fields
+from slimnets.cli.heartbeat import heartbeat
 
 # Flag → the config's field of which it is the short form.
 _SHORT = {
@@ -67,7 +68,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     from slimnets import data, evaluation
     from slimnets.training.loop import train
 
-    result = train(config, options.workdir)
+    with heartbeat():
+        result = train(config, options.workdir)
     console.print(
         f"best epoch {result['best_epoch']}: val accuracy {result['val_accuracy']:.2%} "
         f"→ {result['checkpoint']}"

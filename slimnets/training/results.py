@@ -70,8 +70,12 @@ class Results:
         write_bytes(self.folder / name, content)
 
 
-def check_folder(folder: str | os.PathLike) -> Path:
+def check_folder(folder: str | os.PathLike, flag: str = "--workdir") -> Path:
     """The folder of a run, made if need be, once it is sure that files can be made there.
+
+    Args:
+        folder: its path.
+        flag: what it is called where it was given; errors say so.
 
     Raises:
         OSError: it cannot be made or written.
@@ -82,7 +86,7 @@ def check_folder(folder: str | os.PathLike) -> Path:
         check_writable(folder / BEST)
     except OSError as error:
         reason = (error.strerror or str(error)).rstrip(".")
-        raise OSError(f"cannot write to --workdir {folder}: {reason}.") from error
+        raise OSError(f"cannot write to {flag} {folder}: {reason}.") from error
     return folder
 
 

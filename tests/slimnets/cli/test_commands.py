@@ -102,6 +102,26 @@ def test_an_unwritable_workdir_fails_before_the_training(tmp_path, capsys):
     assert f"cannot write to --workdir {tmp_path}/file/run" in capsys.readouterr().err
 
 
+def test_the_demo_calls_its_folder_by_its_own_flag(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.main(["demo", f"--out={tmp_path}/file/run"]) == 1
+    err = capsys.readouterr().err
+    assert f"cannot write to --out {tmp_path}/file/run" in err
+    assert "--workdir" not in err
+
+
+@pytest.mark.parametrize("command", ["summary", "import-weights"])
+def test_an_unknown_network_is_told_in_the_command_lines_words(command, tmp_path, capsys):
+    more = ["imagenet", f"{tmp_path}/out.keras"] if command == "import-weights" else []
+    assert cli.main([command, "mobilenet_v22", *more]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Did you mean 'mobilenet_v2'?" in err
+    assert "slimnets models" in err
+    assert "list_models" not in err
+    assert err.count("\n") == 1
+
+
 def test_a_summary_in_json_is_one_object_and_nothing_else():
     done = slimnets("summary", "mobilenet_v1_025", "--input_size=128", "--json")
     assert done.returncode == 0, done.stderr
