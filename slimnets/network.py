@@ -17,7 +17,7 @@ from slimnets.arg_scope import Scope, family_defaults
 from slimnets.arg_scope import arg_scope as scope_of_call
 from slimnets.builder import EndPoints, build_body, check_image_batch, check_multiplier
 from slimnets.conv_defs import make_divisible
-from slimnets.weights.loading import load_weights, source_requirements
+from slimnets.weights.loading import load_for_building, source_requirements
 
 
 def image_input(input_shape: Sequence[int | None], inputs: Any = None) -> Any:
@@ -314,7 +314,8 @@ def takes_weights(function: Callable[..., keras.Model]) -> Callable[..., keras.M
     """Give a network's function the keyword `weights`, which also decides how it is built.
 
     PyTorch's weights need PyTorch's padding, for example. What the caller says explicitly wins;
-    where that cannot be, loading says why.
+    where that cannot be, loading says why. A `num_classes` (also 0 or None) other than the source's
+    takes everything but the classifier, and one line of the log says so.
     """
 
     @functools.wraps(function)
@@ -323,7 +324,7 @@ def takes_weights(function: Callable[..., keras.Model]) -> Callable[..., keras.M
             return function(*args, **kwargs)
         required = source_requirements(weights, function.__name__, **kwargs)
         model = function(*args, **{**required, **kwargs})
-        load_weights(model, weights)
+        load_for_building(model, weights)
         return model
 
     signature = inspect.signature(function)

@@ -103,12 +103,8 @@ def families() -> tuple[Family, ...]:
 
 def of_model(model: Any) -> Variant | None:
     """Which network of the catalogue a model of ours is, if it is built by one of its tables."""
-    units = units_of(model)
+    units, classes = units_of(model), classes_of(model)
     for family in families():
-        try:
-            classes = model.get_layer(f"{family.classifier}.conv").filters
-        except ValueError:
-            classes = 0
         try:
             variant = family.variant(model, units, classes)
         except (ValueError, IndexError):
@@ -116,6 +112,12 @@ def of_model(model: Any) -> Variant | None:
         if variant is not None:
             return variant
     return None
+
+
+def classes_of(model: Any) -> int:
+    """The classes of a model of ours; 0 without a classifier."""
+    layers = {f"{family.classifier}.conv" for family in families()}
+    return next((layer.filters for layer in model.layers if layer.name in layers), 0)
 
 
 def is_classifier_name(name: str) -> bool:

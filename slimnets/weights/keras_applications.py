@@ -81,11 +81,15 @@ def width(shapes: Shapes, layer: str) -> int:
 
 def looks_like(naming: KerasNaming, shapes: Shapes) -> Variant | None:
     """The network that weights of these shapes belong to, if its landmarks are there."""
-    classes = shapes.get(f"{naming.classifier[-1]}/bias", (0,))[0]
     try:
-        return naming.variant(shapes, classes)
+        return naming.variant(shapes, classes(naming, shapes))
     except (KeyError, IndexError):
         return None
+
+
+def classes(naming: KerasNaming, shapes: Shapes) -> int:
+    """How many classes weights of these shapes tell apart; 0 without a classifier."""
+    return (*shapes.get(f"{naming.classifier[-1]}/bias", ()), 0)[0]
 
 
 def check_built_alike(model: Any, naming: KerasNaming) -> None:

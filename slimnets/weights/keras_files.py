@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from slimnets.weights.families import is_classifier
+from slimnets.weights.families import families, is_classifier
 from slimnets.weights.matching import Entry
 from slimnets.weights.units import weighted_layers
 
@@ -103,6 +103,12 @@ def entries(model: Any) -> list[Entry]:
         for layer in weighted_layers(model)
         for index, variable in enumerate(layer.weights)
     ]
+
+
+def classes(file: WeightFile) -> int:
+    """How many classes the network in the file tells apart; 0 without a classifier."""
+    names = (f"{family.classifier}.conv/1" for family in families())
+    return next((file.tensors[name].shape[-1] for name in names if name in file.tensors), 0)
 
 
 def epsilons(file: WeightFile, model: Any) -> dict[str, float]:

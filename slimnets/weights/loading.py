@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from absl import logging
 
 from slimnets.weights import (
     families,
@@ -17,11 +20,12 @@ from slimnets.weights import (
     state_dicts,
     tf_slim,
 )
-from slimnets.weights.matching import Entry
+from slimnets.weights.matching import IN_PYTHON, Advice, Entry
 from slimnets.weights.namings import KerasNaming
 from slimnets.weights.pth import read_pth
 from slimnets.weights.variants import Variant
 
+_LISTED = 8  # names in a remark
 _TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar")
 _KERAS_SUFFIXES = (".keras", ".weights.h5")
 _KINDS = (
@@ -39,6 +43,47 @@ class _Reading(NamedTuple):
     variant: Variant | None
     check_built_alike: Callable[[], None]
     epsilons: Mapping[str, float]  # by layer
+    classes: int  # 0: no classifier
+    has_background: bool = False  # whether 1001 classes are ImageNet's 1000 and a background
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What `load` did.
+
+    Attributes:
+        title: what was loaded into what.
+        tensors: how many the model took.
+        kept: layers of the model that stay as they were, by the source's names of their tensors.
+        left: tensors of the source that were not taken.
+        classes: the source's and the model's; 0: it has no classifier.
+        background: whether the source's class 0 was left out.
+    """
+
+    title: str
+    tensors: int
+    kept: Sequence[str]
+    left: Sequence[str]
+    classes: tuple[int, int]
+    background: bool
+
+    @property
+    def remarks(self) -> str:
+        """What was not simply taken over, in one line; empty where nothing is to be said."""
+        theirs, ours = (f"{n} classes" if n else "no classifier" for n in self.classes)
+        remarks = []
+        if names := dict.fromkeys((*self.kept, *self.left)):
+            remarks.append(f"everything but {_listed([*names])}")
+        if self.background:
+            remarks.append("without class 0, the background")
+        if not remarks:
+            return ""
+        return f"loaded {', '.join(remarks)}: the source has {theirs}, the model {ours}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", … ({len(names) - _LISTED} more)" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def load_weights(
@@ -74,24 +119,60 @@ def load_weights(
         ConnectionError: a download that is not possible; says which file to put where.
         TypeError: `source` or `model` is none of the above.
     """
+    load(model, source, strict=strict, drop_background=drop_background)
+
+
+def load_for_building(model: Any, source: Any) -> None:
+    """`load_weights` for a network's `weights=`, where `num_classes` says what is wanted.
+
+    With as many classes as the source all must fit; else all but the classifier, and ImageNet's
+    1001 classes go into 1000 without their background.
+
+    Raises:
+        as `load_weights`.
+    """
+    load(model, source, building=True)
+
+
+def load(
+    model: Any,
+    source: Any,
+    *,
+    strict: bool = True,
+    drop_background: bool = False,
+    building: bool = False,
+    advice: Advice = IN_PYTHON,
+) -> Loaded:
+    """What `load_weights` and `load_for_building` do; logs the remarks, if there are any."""
     import keras
 
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model, got {type(model).__name__}.")
     with ExitStack() as stack:
         reading, title, has_background = _read(model, source, stack)
-        values = matching.plan(
+        classes = reading.classes, families.classes_of(model)
+        title = f"{title} → model {model.name!r}"
+        if building:
+            has_background |= reading.has_background and classes == (1001, 1000)
+            strict = classes[0] == classes[1]
+        plan = matching.plan(
             reading.entries,
             reading.tensors,
-            title=f"{title} → model {model.name!r}",
+            title=title,
             is_classifier_name=reading.is_classifier_name,
             source_variant=reading.variant,
             model_variant=families.of_model(model),
+            classes=classes,
             strict=strict,
             drop_background=drop_background or has_background,
+            advice=advice,
         )
         reading.check_built_alike()
-        matching.assign(model, values, reading.epsilons)
+        matching.assign(model, plan.values, reading.epsilons)
+    loaded = Loaded(title, len(plan.values), plan.kept, plan.left, classes, plan.background)
+    if loaded.remarks:
+        logging.warning("%s: %s.", title, loaded.remarks)
+    return loaded
 
 
 def _read(model: Any, source: Any, stack: ExitStack) -> tuple[_Reading, str, bool]:
@@ -143,6 +224,8 @@ def _read_mapping(model: Any, tensors: Mapping[str, Any]) -> _Reading:
             tf_slim.looks_like(naming, shapes),
             lambda: None,
             _epsilons(model, tf_slim.EPSILON),
+            tf_slim.classes(naming, shapes),
+            has_background=True,
         )
     if naming := keras_applications.find_naming(tensors):
         return _read_keras_application(model, tensors, naming)
@@ -160,6 +243,7 @@ def _read_keras_application(
         keras_applications.looks_like(naming, shapes),
         lambda: keras_applications.check_built_alike(model, naming),
         _epsilons(model, keras_applications.EPSILON),
+        keras_applications.classes(naming, shapes),
     )
 
 
@@ -180,6 +264,7 @@ def _read_state_dict(model: Any, tensors: Mapping[str, Any]) -> _Reading:
         state_dicts.looks_like(naming, shapes),
         lambda: state_dicts.check_built_alike(naming, model),
         _epsilons(model, naming.epsilon),
+        state_dicts.classes(naming, shapes),
     )
 
 
@@ -205,6 +290,7 @@ def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> _Reading:
         None,
         lambda: keras_files.check_built_alike(model, file, path),
         keras_files.epsilons(file, model),
+        keras_files.classes(file),
     )
 
 

@@ -6,6 +6,7 @@ A format (torchvision, TF-Slim, …) says which tensor belongs to which variable
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,36 @@ class Entry:
     classifier: bool = False
 
 
+@dataclass(frozen=True)
+class Advice:
+    """How the caller asks for what a message advises: each in the caller's own words."""
+
+    num_classes: str
+    skip: str
+    background: str
+
+
+IN_PYTHON = Advice("Build the model with num_classes=", "strict=False", "drop_background=True")
+ON_COMMAND_LINE = Advice("Pass --num_classes=", "--nostrict", "--drop_background")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes where, and what stays.
+
+    Attributes:
+        values: variables and the arrays that they take.
+        kept: variables' tensors, by the source's names, that the model keeps as they are.
+        left: tensors of the source that nothing takes.
+        background: whether the source's class 0 was left out.
+    """
+
+    values: Sequence[tuple[Any, np.ndarray]]
+    kept: Sequence[str] = ()
+    left: Sequence[str] = ()
+    background: bool = False
+
+
 def plan(
     entries: Sequence[Entry],
     tensors: Mapping[str, Any],
@@ -38,9 +69,11 @@ def plan(
     is_classifier_name: Callable[[str], bool],
     source_variant: Variant | None,
     model_variant: Variant | None,
+    classes: tuple[int, int],
     strict: bool = True,
     drop_background: bool = False,
-) -> list[tuple[Any, np.ndarray]]:
+    advice: Advice = IN_PYTHON,
+) -> Plan:
     """The arrays to assign to variables, once every entry was found to fit.
 
     Args:
@@ -49,8 +82,10 @@ def plan(
         title: what is loaded into what, for the message.
         is_classifier_name: whether a tensor of this name belongs to the source's classifier.
         source_variant, model_variant: which network each is, where it can be told.
-        strict: False leaves a classifier alone that does not fit.
+        classes: the source's and the model's; 0: it has no classifier.
+        strict: False leaves a classifier's layers alone that do not fit.
         drop_background: leave out class 0 of a source with one class more than the model.
+        advice: how the caller does what a message advises.
 
     Raises:
         ValueError: something is missing, unknown or of another shape; the message lists it all.
@@ -69,37 +104,65 @@ def plan(
             misfits.append(entry.name)
     unknown = [name for name in shapes if name not in needed]
     if not strict:
+        # Half a layer (a bias that fits by chance) is none.
+        halves = {_layer(name) for name in (*missing, *misfits) if needed[name].classifier}
+        chosen = [pair for pair in chosen if _layer(pair[0].name) not in halves]
         missing = [name for name in missing if not needed[name].classifier]
         misfits = [name for name in misfits if not needed[name].classifier]
         unknown = [name for name in unknown if not is_classifier_name(name)]
-        # Half a classifier (a bias that fits by chance) is none.
-        fitting = {entry.name for entry, _ in chosen}
-        if any(entry.classifier and entry.name not in fitting for entry in entries):
-            chosen = [(entry, axis) for entry, axis in chosen if not entry.classifier]
     if missing or misfits or unknown:
         expected = {entry.name: entry.shape for entry in entries}
         wrong = [f"{n} is {shapes[n]} for {expected[n]}" for n in misfits]
+        amiss = [*missing, *misfits, *unknown]
+        only_classifier = all(
+            needed[name].classifier if name in needed else is_classifier_name(name)
+            for name in amiss
+        )
+        one_more = any(_background_axis(needed[n], shapes[n]) is not None for n in misfits)
         raise ValueError(
             f"{title}: nothing was loaded."
             + _comparison(source_variant, model_variant)
             + _listing("missing", missing)
             + _listing("unknown", unknown)
             + _listing("of another shape", wrong)
-            + _advice(entries, shapes, [*missing, *misfits], unknown, is_classifier_name)
+            + (_what_to_do(advice, *classes, one_more) if only_classifier else "")
         )
-    return [(entry.variable, _array(entry, tensors[entry.name], axis)) for entry, axis in chosen]
+    taken = {entry.name for entry, _ in chosen}
+    return Plan(
+        [(entry.variable, _array(entry, tensors[entry.name], axis)) for entry, axis in chosen],
+        kept=[name for name in needed if name not in taken],
+        left=[name for name in shapes if name not in taken],
+        background=any(axis is not None for _, axis in chosen),
+    )
+
+
+def _layer(name: str) -> str:
+    """What a tensor belongs to; formats part its name from its variable's by a dot or a slash."""
+    return re.split(r"[./](?=[^./]*$)", name)[0]
 
 
 def _array(entry: Entry, tensor: Any, background: int | None) -> np.ndarray:
     try:
-        array = np.asarray(tensor)
+        array = _as_array(tensor)
     except OSError as error:
         raise ValueError(f"the file is damaged: {entry.name}: {error}") from error
+    if array.dtype.name == "bfloat16":  # ml_dtypes', which numpy counts among its voids
+        array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{entry.name} holds {array.dtype} values; weights are real numbers.")
     if background is not None:
         array = np.delete(array, 0, axis=background)
     return entry.convert(array)
+
+
+def _as_array(tensor: Any) -> np.ndarray:
+    if not hasattr(tensor, "detach"):
+        return np.asarray(tensor)
+    tensor = tensor.detach().cpu()  # PyTorch's
+    try:
+        return np.asarray(tensor)
+    except TypeError:  # bfloat16, which numpy does not have
+        return np.asarray(tensor.float())
 
 
 def _background_axis(entry: Entry, given: tuple[int, ...] | None) -> int | None:
@@ -123,26 +186,17 @@ def _comparison(source: Variant | None, model: Variant | None) -> str:
     return f"\nThe source looks like {source}" + (f", the model is {model}." if model else ".")
 
 
-def _advice(
-    entries: Sequence[Entry],
-    shapes: Mapping[str, tuple[int, ...]],
-    wrong: Sequence[str],
-    unknown: Sequence[str],
-    is_classifier_name: Callable[[str], bool],
-) -> str:
-    """What to do where only the classifier is in the way."""
-    classifiers = {entry.name: entry for entry in entries if entry.classifier}
-    if not all(map(is_classifier_name, unknown)) or not all(name in classifiers for name in wrong):
+def _what_to_do(advice: Advice, classes: int, of_model: int, one_more: bool) -> str:
+    """Where only the classifier is in the way."""
+    if classes == of_model:
         return ""
-    skip = "pass strict=False to load everything but the classifier"
-    # A bias, of rank 1, is as long as there are classes; a hidden layer's comes before it.
-    names = [name for name in (*wrong, *unknown) if len(shapes.get(name, ())) == 1]
-    if not names:
+    skip = f"pass {advice.skip} to load everything but the classifier"
+    if not classes:
         return f"\nThe source has no classifier: {skip}."
-    background = ""
-    if any(_background_axis(classifiers[name], shapes.get(name)) is not None for name in wrong):
-        background = ", drop_background=True to leave out the source's class 0 (background)"
-    return f"\nBuild the model with num_classes={shapes[names[-1]][0]}{background}, or {skip}."
+    background = (
+        f", {advice.background} to leave out the source's class 0 (background)" if one_more else ""
+    )
+    return f"\n{advice.num_classes}{classes}{background}, or {skip}."
 
 
 def check_matches_model(names: Mapping[str, str], model: Any, source: str) -> None:

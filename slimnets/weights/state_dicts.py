@@ -96,11 +96,15 @@ def width(shapes: Shapes, prefix: str) -> int:
 
 def looks_like(naming: StateDictNaming, shapes: Shapes) -> Variant | None:
     """The network that a state dict of these shapes belongs to, if its landmarks are there."""
-    classes = shapes.get(f"{naming.classifier}.bias", (0,))[0]
     try:
-        return naming.variant(shapes, classes)
+        return naming.variant(shapes, classes(naming, shapes))
     except (KeyError, StopIteration, IndexError):
         return None
+
+
+def classes(naming: StateDictNaming, shapes: Shapes) -> int:
+    """How many classes tensors of these shapes tell apart; 0 without a classifier."""
+    return (*shapes.get(f"{naming.classifier}.bias", ()), 0)[0]
 
 
 def origins() -> str:

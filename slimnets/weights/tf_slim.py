@@ -178,9 +178,14 @@ def looks_like(naming: CheckpointNaming, shapes: Shapes) -> Variant:
     """The network that variables of these shapes belong to, as far as its landmarks are there."""
     scope = f"{naming.scope}/"
     below = {n.removeprefix(scope): shape for n, shape in shapes.items() if n.startswith(scope)}
-    classes = below.get(f"{naming.classifier[-1]}/biases", (0,))[0]
+    number = classes(naming, shapes)
     try:
-        return naming.variant(below, classes)
+        return naming.variant(below, number)
     except (KeyError, IndexError):
         # A part of a network, or one of the user's own table: its scope is all there is to say.
-        return Variant(naming.scope, {}, classes)
+        return Variant(naming.scope, {}, number)
+
+
+def classes(naming: CheckpointNaming, shapes: Shapes) -> int:
+    """How many classes variables of these shapes tell apart; 0 without a classifier."""
+    return (*shapes.get(f"{naming.scope}/{naming.classifier[-1]}/biases", ()), 0)[0]
