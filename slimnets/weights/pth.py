@@ -12,21 +12,21 @@ import math
 import os
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from slimnets.weights import restricted_pickle
+from slimnets.weights.checkpoints import find_state_dict
 
 # What reading a damaged file can end in; zipfile raises RuntimeError where it is lost.
 _DAMAGE = (ValueError, OverflowError, EOFError, RuntimeError, zipfile.BadZipFile, struct.error)
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-_MAX_WRAPPERS = 4
 
 _BFLOAT16 = "bfloat16"
 _DTYPES = {
@@ -69,6 +69,21 @@ _SYMBOLS = (
 )
 
 
+# Nothing is ever run; but a file that names these was made to harm, and is not worth reading.
+_HARMFUL_MODULES = {"os", "posix", "nt", "sys", "subprocess", "runpy", "pty", "socket", "shutil"}
+_HARMFUL_MODULES |= {"importlib", "ctypes", "code", "codeop", "pdb", "timeit", "webbrowser"}
+_HARMFUL_MODULES |= {
+    "multiprocessing",
+    "threading",
+    "signal",
+    "urllib",
+    "commands",
+    "_posixsubprocess",
+}
+_HARMFUL_BUILTINS = {"eval", "exec", "execfile", "compile", "__import__", "open", "input"}
+_HARMFUL_BUILTINS |= {"breakpoint", "globals", "apply", "delattr", "setattr"}
+
+
 @dataclass(frozen=True)
 class _Storage:
     key: str
@@ -89,15 +104,16 @@ class _Tensor:
 def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the tensors of a `.pth`/`.pt` file as arrays by name, in the file's order.
 
-    A state dict inside a training checkpoint (`{"state_dict": …}`, `"model"`, `"net"`) is found,
-    and the `module.` that DataParallel puts before every name is taken off. Arrays have the
-    tensor's shape and type, bfloat16 as float32; they are read-only views of what was read, so the
-    memory used is of the order of the file's size whatever the file claims. Plain numbers among the
-    tensors become arrays of rank 0.
+    A state dict inside a training checkpoint (`{"state_dict": …}`, `"model"`, `"net"`) or inside a
+    saved model is found, an averaged copy (`"model_ema"`) before another, and the `module.` that
+    DataParallel puts before every name is taken off. Other objects beside the weights are passed
+    over: nothing of them is imported or run. Arrays have the tensor's shape and type, bfloat16 as
+    float32; they are read-only views of what was read, so the memory used is of the order of the
+    file's size whatever the file claims. Plain numbers among the tensors become arrays of rank 0.
 
     Raises:
-        ValueError: not a PyTorch file, truncated or damaged, or its pickle names anything but
-          tensors, storages, dicts, lists, tuples, numbers and strings: the message says what.
+        ValueError: not a PyTorch file, truncated or damaged, without weights, or its pickle names
+          what can do harm (`os.system`): the message says what.
         FileNotFoundError: there is no such file.
     """
     path = Path(path)
@@ -107,7 +123,7 @@ def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
             checkpoint, storage_bytes, order = _read_zip(data)
         else:
             checkpoint, storage_bytes, order = _read_legacy(data)
-        entries = _find_state_dict(checkpoint)
+        entries = _find_state_dict(checkpoint, path)
         read_tensor = _tensor_reader(storage_bytes, order, len(data))
         return {name: read_tensor(name, value) for name, value in entries.items()}
     except _DAMAGE as error:
@@ -200,17 +216,34 @@ def _unpickle(file: io.BytesIO) -> tuple[Any, dict[str, _Storage]]:
         _view_key, start, size = view[0]  # PyTorch < 0.4: a storage inside another
         return _Storage(key, root.dtype, int(size), int(start))
 
-    constructors = {
+    constructors: dict[str, Callable[..., Any]] = {
         "collections.OrderedDict": _ordered_dict,
+        "collections.defaultdict": lambda *_: {},
+        "collections.Counter": lambda counts=(): dict(counts),
         "torch._utils._rebuild_tensor": _rebuild_tensor,
         "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
         "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
         "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+        "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
         "torch.Size": tuple,
     }
+    # A subclass of Tensor, or one with attributes: (what rebuilds it, class, arguments, state).
+    constructors["torch._tensor._rebuild_from_type_v2"] = lambda rebuild, _, arguments, __: (
+        constructors[str(rebuild)](*arguments)
+    )
     return restricted_pickle.load(
-        file, constructors, _SYMBOLS.__contains__, persistent_load
+        file, constructors, _SYMBOLS.__contains__, persistent_load, _check_harmless
     ), storages
+
+
+def _check_harmless(name: str) -> None:
+    module, _, function = name.rpartition(".")
+    if module in ("builtins", "__builtin__"):
+        harmful = function in _HARMFUL_BUILTINS
+    else:
+        harmful = name.partition(".")[0] in _HARMFUL_MODULES
+    if harmful:
+        raise ValueError(f"refused {name[:200]}: it runs code. Do not use this file elsewhere.")
 
 
 def _ordered_dict(pairs: Any = ()) -> dict:
@@ -244,30 +277,14 @@ def _rebuild_tensor_v3(
     return _Tensor(storage, _SYMBOLS[str(dtype)], offset, tensor.shape, tensor.strides)
 
 
-def _find_state_dict(checkpoint: Any) -> dict[str, Any]:
-    for _ in range(_MAX_WRAPPERS):
-        if not isinstance(checkpoint, Mapping):
-            break
-        inner = next(
-            (checkpoint[k] for k in _WRAPPERS if isinstance(checkpoint.get(k), dict)), None
-        )
-        if inner is None:
-            break
-        checkpoint = inner
-    if not isinstance(checkpoint, dict) or not any(
-        isinstance(value, _Tensor) for value in checkpoint.values()
-    ):
-        raise ValueError(
-            "no state dict found: expected a dict of tensors, by itself or under one of "
-            f"{', '.join(_WRAPPERS)}."
-        )
-    bad = [str(k) for k, v in checkpoint.items() if not isinstance(v, _Tensor | int | float)]
-    if bad:
-        raise ValueError(f"entries that are not tensors: {', '.join(bad[:20])}.")
-    names = [str(name) for name in checkpoint]
+def _find_state_dict(checkpoint: Any, path: Path) -> dict[str, Any]:
+    found = find_state_dict(checkpoint, lambda value: isinstance(value, _Tensor))
+    if found.averaged:
+        logging.warning("%s: took the averaged weights, %r.", path, "/".join(found.path))
+    names = list(found.tensors)
     if all(name.startswith("module.") for name in names):
         names = [name.removeprefix("module.") for name in names]
-    return dict(zip(names, checkpoint.values(), strict=True))
+    return dict(zip(names, found.tensors.values(), strict=True))
 
 
 def _item_size(dtype: str) -> int:

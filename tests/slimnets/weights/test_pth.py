@@ -1,5 +1,12 @@
 """The reader of PyTorch files: right values from both formats, and nothing but values."""
 
+import argparse
+import collections
+import datetime
+import fractions
+import functools
+import os
+import pathlib
 import pickle
 import struct
 import zipfile
@@ -144,7 +151,8 @@ def test_code_in_the_pickle_is_refused_by_name_and_not_run(tmp_path, protocol):
         (b"cos\nsystem\n", "refused os.system"),
         (b"ctorchvision.models.mobilenetv2\nMobileNetV2\n)\x81", "mobilenetv2.MobileNetV2"),
         (b"(ios\nsystem\n", "instruction INST"),
-        (b"ccollections\nOrderedDict\n)\x81", "instruction NEWOBJ"),
+        (b"cbuiltins\neval\n(" + unicode("1") + b"tR", "refused builtins.eval"),
+        (b"\x82\x01", "instruction EXT1"),
         (b"(" + unicode("module") + b"NNNNtQ", "refused a persistent 'module'"),
         (b"}(" + b"]K\x01u", "dict key of type list"),
         (b"R", "damaged"),
@@ -154,6 +162,141 @@ def test_code_in_the_pickle_is_refused_by_name_and_not_run(tmp_path, protocol):
 def test_other_pickle_content_is_refused(tmp_path, body, message):
     with pytest.raises(ValueError, match=message):
         read_pth(write_zip(tmp_path / "bad.pth", body, {}))
+
+
+class Settings:
+    """Stands for a class of the training's own, which is nowhere when the file is read."""
+
+    def __init__(self):
+        self.rate, self.names = 0.1, {"a", "b"}
+
+
+def pickled(value, protocol=2) -> bytes:
+    """The opcodes of a value, to stand beside tensors."""
+    body = pickle.dumps(value, protocol)
+    return body.removeprefix(b"\x80" + bytes([protocol])).removesuffix(b".")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        argparse.Namespace(lr=0.1, name="x", layers=[1, 2], parent=argparse.Namespace(a=None)),
+        np.float64(71.9),
+        np.arange(6).reshape(2, 3),
+        {"a", 1, None},
+        frozenset({1, 2}),
+        datetime.datetime(2024, 2, 29),
+        datetime.timedelta(seconds=3),
+        collections.OrderedDict(a=1),
+        collections.defaultdict(list, {"loss": [1.0]}),
+        collections.Counter("aab"),
+        {(1, 2): "x", 1.5: "y", None: "z", b"k": b"v"},
+        pathlib.PurePosixPath("/data"),
+        fractions.Fraction(1, 3),
+        functools.partial(max, 1),
+        Settings(),
+        Settings,
+        1 + 2j,
+        bytearray(b"x"),
+        range(3),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_lies_beside_the_weights_is_passed_over(tmp_path, beside):
+    data = {"0": np.arange(4, dtype="<f4").tobytes()}
+    weights = mapping(**{"conv.weight": tensor("0", 4, [2, 2], [2, 1])})
+    for body in (
+        mapping(args=pickled(beside), state_dict=weights, best=pickled(beside)),
+        mapping(**{"args": pickled(beside), "conv.weight": tensor("0", 4, [2, 2], [2, 1])}),
+    ):
+        for write in (write_zip, write_legacy):
+            arrays = read_pth(write(tmp_path / "checkpoint.pth", body, data))
+            assert list(arrays) == ["conv.weight"]
+            np.testing.assert_array_equal(arrays["conv.weight"], [[0, 1], [2, 3]])
+
+
+def test_devices_and_types_of_pytorch_are_passed_over(tmp_path):
+    device = b"ctorch\ndevice\n" + unicode("cuda") + b"K\x00\x86R"
+    size = b"ctorch\nSize\n" + integers([1, 2]) + b"\x85R"
+    beside = {"device": device, "dtype": b"ctorch\nfloat16\n", "size": size}
+    body = mapping(**beside, model=mapping(a=tensor("0", 2, [2], [1])))
+    data = {"0": np.arange(2, dtype="<f4").tobytes()}
+    np.testing.assert_array_equal(read_pth(write_zip(tmp_path / "a.pth", body, data))["a"], [0, 1])
+
+
+def test_calls_beside_tensors_are_not_run_either(tmp_path):
+    victim = tmp_path / "victim"
+    victim.touch()
+    body = mapping(evil=pickled(Calls(victim.unlink)), a=tensor("0", 2, [2], [1]))
+    data = {"0": np.arange(2, dtype="<f4").tobytes()}
+    np.testing.assert_array_equal(read_pth(write_zip(tmp_path / "a.pth", body, data))["a"], [0, 1])
+    assert victim.exists()
+    for harm in (Calls(eval, "1"), Calls(os.system, "true"), Calls(os.unlink, str(victim))):
+        body = mapping(evil=pickled(harm), a=tensor("0", 2, [2], [1]))
+        with pytest.raises(ValueError, match=r"refused (builtins|__builtin__|posix|nt|os)\."):
+            read_pth(write_zip(tmp_path / "a.pth", body, data))
+    assert victim.exists()
+
+
+WEIGHTS = {"0": np.arange(4, dtype="<f4").tobytes(), "1": np.full(4, 7, "<f4").tobytes()}
+PLAIN = mapping(
+    **{"conv.weight": tensor("0", 4, [4], [1]), "bn.running_mean": tensor("0", 4, [4], [1])}
+)
+AVERAGED = mapping(
+    **{"conv.weight": tensor("1", 4, [4], [1]), "bn.running_mean": tensor("1", 4, [4], [1])}
+)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "state_dict",
+        "model",
+        "model_state",
+        "model_state_dict",
+        "net",
+        "my_weights",
+        "model state_dict",
+    ],
+)
+def test_the_weights_are_found_under_the_names_that_trainings_use(tmp_path, keys):
+    body = PLAIN
+    for key in reversed(keys.split()):
+        body = mapping(**{"epoch": b"K\x03", key: body, "optimizer": mapping(state=b"}")})
+    arrays = read_pth(write_zip(tmp_path / "checkpoint.pth", body, WEIGHTS))
+    np.testing.assert_array_equal(arrays["conv.weight"], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("key", ["state_dict_ema", "model_ema", "ema"])
+def test_an_averaged_copy_is_preferred_and_said(tmp_path, key, caplog):
+    body = mapping(state_dict=PLAIN, **{key: AVERAGED})
+    arrays = read_pth(write_zip(tmp_path / "checkpoint.pth", body, WEIGHTS))
+    np.testing.assert_array_equal(arrays["bn.running_mean"], [7] * 4)
+    assert f"took the averaged weights, '{key}'" in caplog.text
+
+
+def test_an_average_of_the_trained_weights_alone_keeps_the_other_statistics(tmp_path):
+    shadow = mapping(decay=b"K\x01", shadow=mapping(**{"conv.weight": tensor("1", 4, [4], [1])}))
+    body = mapping(model=PLAIN, ema=shadow)
+    arrays = read_pth(write_zip(tmp_path / "checkpoint.pth", body, WEIGHTS))
+    np.testing.assert_array_equal(arrays["conv.weight"], [7] * 4)
+    np.testing.assert_array_equal(arrays["bn.running_mean"], [0, 1, 2, 3])
+
+
+def module(name: str, **attributes: bytes) -> bytes:
+    """A torch.nn.Module as torch.save(model) writes it: its class, and its attributes as state."""
+    empty = {"_parameters": b"}", "_buffers": b"}", "_modules": b"}", "training": b"\x88"}
+    return b"cmine\n" + name.encode() + b"\n)\x81" + mapping(**(empty | attributes)) + b"b"
+
+
+def test_a_whole_module_gives_its_state_dict(tmp_path):
+    conv = module("Conv", _parameters=mapping(weight=tensor("0", 4, [4], [1]), bias=b"N"))
+    norm = module("Norm", _buffers=mapping(running_mean=tensor("1", 4, [4], [1])))
+    net = module("Net", _modules=mapping(conv=conv, bn=norm))
+    for body in (net, mapping(model=net, epoch=b"K\x01")):
+        arrays = read_pth(write_zip(tmp_path / "model.pth", body, WEIGHTS))
+        assert list(arrays) == ["conv.weight", "bn.running_mean"]
+        np.testing.assert_array_equal(arrays["bn.running_mean"], [7] * 4)
 
 
 @pytest.mark.parametrize(
