@@ -30,9 +30,9 @@ class StateDict:
     path: tuple[str, ...]
 
     @property
-    def averaged(self) -> bool:
-        """Whether it is the averaged copy beside another."""
-        return any(key in _AVERAGES for key in self.path)
+    def average(self) -> str:
+        """The path, if it is an averaged copy; else ""."""
+        return "/".join(self.path) if any(key in _AVERAGES for key in self.path) else ""
 
 
 def find_state_dict(checkpoint: Any, is_tensor: Callable[[Any], bool]) -> StateDict:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from absl import logging
 
 from slimnets.weights import (
@@ -16,13 +17,15 @@ from slimnets.weights import (
     keras_applications,
     keras_files,
     matching,
+    pth,
     sources,
     state_dicts,
     tf_slim,
 )
+from slimnets.weights.checkpoints import find_state_dict
 from slimnets.weights.matching import IN_PYTHON, Advice, Entry
 from slimnets.weights.namings import KerasNaming
-from slimnets.weights.pth import read_pth
+from slimnets.weights.prefixes import is_average
 from slimnets.weights.variants import Variant
 
 _LISTED = 8  # names in a remark
@@ -44,6 +47,7 @@ class _Reading(NamedTuple):
     check_built_alike: Callable[[], None]
     epsilons: Mapping[str, float]  # by layer
     classes: int  # 0: no classifier
+    average: str = ""  # where the tensors were, if an averaged copy was taken
     has_background: bool = False  # whether 1001 classes are ImageNet's 1000 and a background
 
 
@@ -58,6 +62,7 @@ class Loaded:
         left: tensors of the source that were not taken.
         classes: the source's and the model's; 0: it has no classifier.
         background: whether the source's class 0 was left out.
+        average: where in the source the averaged copy was that was taken; "": none was.
     """
 
     title: str
@@ -66,19 +71,20 @@ class Loaded:
     left: Sequence[str]
     classes: tuple[int, int]
     background: bool
+    average: str
 
     @property
     def remarks(self) -> str:
         """What was not simply taken over, in one line; empty where nothing is to be said."""
+        remarks = [f"the averaged weights, {self.average!r}"] if self.average else []
         theirs, ours = (f"{n} classes" if n else "no classifier" for n in self.classes)
-        remarks = []
         if names := dict.fromkeys((*self.kept, *self.left)):
             remarks.append(f"everything but {_listed([*names])}")
         if self.background:
             remarks.append("without class 0, the background")
-        if not remarks:
-            return ""
-        return f"loaded {', '.join(remarks)}: the source has {theirs}, the model {ours}"
+        if names or self.background:
+            remarks[-1] += f": the source has {theirs}, the model {ours}"
+        return f"loaded {', '.join(remarks)}" if remarks else ""
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -169,7 +175,15 @@ def load(
         )
         reading.check_built_alike()
         matching.assign(model, plan.values, reading.epsilons)
-    loaded = Loaded(title, len(plan.values), plan.kept, plan.left, classes, plan.background)
+    loaded = Loaded(
+        title,
+        len(plan.values),
+        plan.kept,
+        plan.left,
+        classes,
+        plan.background,
+        reading.average,
+    )
     if loaded.remarks:
         logging.warning("%s: %s.", title, loaded.remarks)
     return loaded
@@ -183,7 +197,8 @@ def _read(model: Any, source: Any, stack: ExitStack) -> tuple[_Reading, str, boo
         tensors = keras_applications.tensors(source)
         return _read_mapping(model, tensors), f"model {source.name!r}", False
     if isinstance(source, Mapping):
-        return _read_mapping(model, source), f"{len(source)} arrays", False
+        tensors, average = _unwrapped(source)
+        return _read_mapping(model, tensors, average), f"{len(tensors)} arrays", False
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"source must be {_KINDS}, a mapping or a model; got {source!r}.")
     name = os.fspath(source)
@@ -202,13 +217,14 @@ def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
         hint = f" Did you mean {near!r}?" if near else ""
         raise FileNotFoundError(f"no weights {str(path)!r}: source must be {_KINDS}.{hint}")
     if path.name.endswith(_TORCH_SUFFIXES):
-        return _read_mapping(model, read_pth(path))
+        checkpoint = pth.read_checkpoint(path)
+        return _read_mapping(model, checkpoint.arrays, checkpoint.average)
     if path.name.endswith(_KERAS_SUFFIXES):
         return _read_keras_file(model, path, stack)
     raise ValueError(f"{path} is of no known kind: source must be {_KINDS}.")
 
 
-def _read_mapping(model: Any, tensors: Mapping[str, Any]) -> _Reading:
+def _read_mapping(model: Any, tensors: Mapping[str, Any], average: str = "") -> _Reading:
     bad = [repr(name) for name, v in tensors.items() if not isinstance(name, str) or _no_array(v)]
     if bad:
         raise TypeError(
@@ -229,7 +245,8 @@ def _read_mapping(model: Any, tensors: Mapping[str, Any]) -> _Reading:
         )
     if naming := keras_applications.find_naming(tensors):
         return _read_keras_application(model, tensors, naming)
-    return _read_state_dict(model, tensors)
+    reading = _read_state_dict(model, tensors)
+    return reading._replace(average=average or reading.average)
 
 
 def _read_keras_application(
@@ -248,6 +265,7 @@ def _read_keras_application(
 
 
 def _read_state_dict(model: Any, tensors: Mapping[str, Any]) -> _Reading:
+    tensors, prefix = state_dicts.unprefixed(tensors, model)
     naming = state_dicts.find_naming(tensors) or state_dicts.naming_by_overlap(model, tensors)
     if naming is None:
         raise ValueError(
@@ -265,7 +283,17 @@ def _read_state_dict(model: Any, tensors: Mapping[str, Any]) -> _Reading:
         lambda: state_dicts.check_built_alike(naming, model),
         _epsilons(model, naming.epsilon),
         state_dicts.classes(naming, shapes),
+        average=prefix if is_average(prefix) else "",
     )
+
+
+def _unwrapped(source: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The tensors of a checkpoint in memory, and where in it an averaged copy of them was."""
+    if not any(isinstance(value, Mapping) for value in source.values()):
+        return source, ""
+    found = find_state_dict(source, lambda value: not _no_array(value))
+    arrays = {n: np.asarray(v) if _no_array(v) else v for n, v in found.tensors.items()}
+    return arrays, found.average
 
 
 def _no_array(value: Any) -> bool:
@@ -312,6 +340,9 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
         path = Path(source)
         if not path.name.endswith(_TORCH_SUFFIXES) or not path.is_file():
             return {}
-        source = read_pth(path)
-    naming = state_dicts.find_naming(source) if isinstance(source, Mapping) else None
+        source = pth.read_pth(path)
+    naming = None
+    if isinstance(source, Mapping):
+        tensors, _ = state_dicts.unprefixed(_unwrapped(source)[0])
+        naming = state_dicts.find_naming(tensors)
     return dict(naming.requires) if naming else {}

