@@ -47,6 +47,7 @@ class _Reading(NamedTuple):
     check_built_alike: Callable[[], None]
     epsilons: Mapping[str, float]  # by layer
     classes: int  # 0: no classifier
+    beside: Sequence[str] = ()  # tensors of something else (a detector)
     average: str = ""  # where the tensors were, if an averaged copy was taken
     has_background: bool = False  # whether 1001 classes are ImageNet's 1000 and a background
 
@@ -179,7 +180,7 @@ def load(
         title,
         len(plan.values),
         plan.kept,
-        plan.left,
+        (*plan.left, *reading.beside),
         classes,
         plan.background,
         reading.average,
@@ -211,7 +212,9 @@ def _read(model: Any, source: Any, stack: ExitStack) -> tuple[_Reading, str, boo
 
 def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
     if prefix := tf_slim.checkpoint_prefix(path):
-        return _read_mapping(model, tf_slim.read_checkpoint(prefix))
+        tensors = tf_slim.read_checkpoint(prefix)
+        tf_slim.check_names_layers(tensors, prefix)
+        return _read_mapping(model, tensors)
     if not path.exists():
         near = families.nearest_source(str(path))
         hint = f" Did you mean {near!r}?" if near else ""
@@ -231,7 +234,7 @@ def _read_mapping(model: Any, tensors: Mapping[str, Any], average: str = "") -> 
             f"a mapping of weights has names and arrays; not so: {', '.join(bad[:20])}."
         )
     if naming := tf_slim.find_naming(tensors):
-        wanted = tf_slim.prefer_averages(tensors)
+        wanted, beside = tf_slim.network_variables(naming, tensors)
         shapes = _shapes(wanted)
         return _Reading(
             tf_slim.entries(model, naming, shapes),
@@ -241,6 +244,7 @@ def _read_mapping(model: Any, tensors: Mapping[str, Any], average: str = "") -> 
             lambda: None,
             _epsilons(model, tf_slim.EPSILON),
             tf_slim.classes(naming, shapes),
+            beside=beside,
             has_background=True,
         )
     if naming := keras_applications.find_naming(tensors):

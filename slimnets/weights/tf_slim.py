@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from slimnets.weights.families import families, is_classifier
 from slimnets.weights.matching import Entry, check_matches_model
@@ -46,6 +48,9 @@ _TRAINING_STATE = re.compile(
 )
 
 
+_DETECTOR = re.compile(r"\w+/((Conv2d|layer)_\d+\w*_\d+_Conv2d_\d+_\d+x\d+\w*|(fpn|FPN)\w*)/")
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor of a checkpoint, read when numpy asks for it."""
@@ -64,15 +69,45 @@ class StoredTensor:
 def checkpoint_prefix(path: str | os.PathLike) -> Path | None:
     """The prefix that `path` tells (itself, one of its files, or a folder), or None.
 
-    In a folder with several checkpoints, as some archives have, the one in `ema/` counts.
+    Of a training's folder the one that its file `checkpoint` names, which is the latest; the log
+    lists the others. Of several without that file the one in `ema/`, as some archives have it.
+
+    Raises:
+        ValueError: a folder where it is not clear which; all are listed.
     """
     path = Path(path)
     if path.is_dir():
-        found = sorted(path.rglob("*.index"))
-        found = [p for p in found if "ema" in p.relative_to(path).parts] or found
-        return found[0].with_suffix("") if len(found) == 1 else None
+        return _latest(path)
     prefix = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path.name)
     return path.with_name(prefix) if path.with_name(f"{prefix}.index").is_file() else None
+
+
+def _latest(folder: Path) -> Path | None:
+    inside = sorted(folder.glob("*.index")) or sorted(folder.rglob("*.index"))
+    averages = [p for p in inside if "ema" in p.relative_to(folder).parts]
+    found = [p.with_suffix("") for p in averages or inside]
+    named = {_named_by(parent) for parent in {prefix.parent for prefix in found}} - {None}
+    chosen = found if len(found) == 1 else [p for p in found if p in named]
+    others = ", ".join(p.name for p in found if p not in chosen)
+    if found and len(chosen) != 1:
+        raise ValueError(
+            f"{folder} holds {len(found)} checkpoints, and no file `checkpoint` names one of them "
+            f"as the latest: give the prefix of one of {', '.join(str(p) for p in found)}."
+        )
+    if others:
+        logging.info("%s: took %s, the latest; there are also %s.", folder, chosen[0].name, others)
+    return chosen[0] if chosen else None
+
+
+def _named_by(folder: Path) -> Path | None:
+    """The checkpoint that a training's file `checkpoint` says is the latest."""
+    try:
+        text = (folder / "checkpoint").read_text("utf-8")
+    except (OSError, ValueError):
+        return None
+    match = re.search(r'^model_checkpoint_path:\s*"([^"]+)"', text, re.MULTILINE)
+    # Often a path of the machine that trained: the file lies beside this one all the same.
+    return folder / re.split(r"[/\\]", match[1])[-1] if match else None
 
 
 def read_checkpoint(prefix: str | os.PathLike) -> dict[str, StoredTensor]:
@@ -92,8 +127,8 @@ def read_checkpoint(prefix: str | os.PathLike) -> dict[str, StoredTensor]:
 
 
 def find_naming(names: Iterable[str]) -> CheckpointNaming | None:
-    """The naming that these variables have."""
-    scopes = {name.partition("/")[0] for name in names if "/" in name}
+    """The naming that these variables have, perhaps below another scope."""
+    scopes = {part for name in names for part in name.split("/")[:-1]}
     return next((naming for naming in _namings() if naming.scope in scopes), None)
 
 
@@ -113,6 +148,45 @@ def prefer_averages(tensors: Mapping[str, Any]) -> dict[str, Any]:
         for name, tensor in tensors.items()
         if not name.endswith(_AVERAGE) and not _TRAINING_STATE.search(name)
     }
+
+
+class Variables(NamedTuple):
+    """A checkpoint's variables below a network's own scope, and what of them is no weight of it."""
+
+    tensors: dict[str, Any]
+    beside: tuple[str, ...] = ()
+
+
+def network_variables(naming: CheckpointNaming, tensors: Mapping[str, Any]) -> Variables:
+    """The weights of a network, also of one inside a detector.
+
+    The Object Detection API keeps the network below `FeatureExtractor/`, its own layers on top in
+    the same scope (`…/Conv2d_13_pointwise_1_Conv2d_2_1x1_256`, `…/layer_19_2_Conv2d_…`), and what
+    detects in other scopes.
+    """
+    wanted = prefer_averages(tensors)
+    inside = re.compile(rf"(.*?/)?(?={re.escape(naming.scope)}/)")
+    outer = Counter(m[1] for name in wanted if (m := inside.match(name)) and m[1]).most_common(1)
+    if not outer or any(name.startswith(f"{naming.scope}/") for name in wanted):
+        return Variables(wanted)
+    prefix = outer[0][0]
+    found, beside = {}, []
+    for name, tensor in wanted.items():
+        short = name.removeprefix(prefix)
+        if not name.startswith(f"{prefix}{naming.scope}/") or _DETECTOR.match(short):
+            beside.append(name)
+        else:
+            found[short] = tensor
+    return Variables(found, tuple(beside))
+
+
+def check_names_layers(tensors: Mapping[str, Any], prefix: Path) -> None:
+    """Raise a ValueError for a checkpoint of objects, whose variables have no names of layers."""
+    if any(name.endswith("/.ATTRIBUTES/VARIABLE_VALUE") for name in tensors):
+        raise ValueError(
+            f"{prefix} is a checkpoint of TensorFlow 2, which numbers a model's layers and does "
+            "not name them: in the program that wrote it, save the model as .keras or .weights.h5."
+        )
 
 
 def entries(model: Any, naming: CheckpointNaming, shapes: Shapes) -> list[Entry]:

@@ -9,6 +9,7 @@ import tensorflow as tf
 import slimnets
 from slimnets.weights import load_weights
 from slimnets.weights.families import all_sources
+from slimnets.weights.tf_slim import checkpoint_prefix
 from tests.helpers.lively import lively
 
 STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -192,6 +193,101 @@ def test_the_1001_classes_go_into_1000_on_request(checkpoint, variables):
     kernel = variables["MobilenetV1/Logits/Conv2d_1c_1x1/weights"]
     logits = model.get_layer("Logits.Conv2d_1c_1x1.conv")
     np.testing.assert_array_equal(logits.kernel.numpy(), kernel[..., 1:])
+
+
+def test_weights_drop_the_background_of_imagenets_1001_classes(checkpoint, variables, caplog):
+    options = {"input_shape": (32, 32, 3), "depth_multiplier": 0.25}
+    kernel = variables["MobilenetV1/Logits/Conv2d_1c_1x1/weights"]
+    for source in (str(checkpoint), variables):
+        caplog.clear()
+        logits = slimnets.mobilenet_v1(weights=source, **options).get_layer(
+            "Logits.Conv2d_1c_1x1.conv"
+        )
+        np.testing.assert_array_equal(logits.kernel.numpy(), kernel[..., 1:])
+        assert len(caplog.messages) == 1
+        assert "without class 0, the background: the source has 1001 classes" in caplog.text
+    model = slimnets.mobilenet_v1(weights=checkpoint, num_classes=5, **options)
+    check_unit(model, "Conv2d_13_pointwise", variables, "MobilenetV1/Conv2d_13_pointwise")
+    assert "the source has 1001 classes, the model 5 classes" in caplog.text
+
+
+def train_dir(folder, steps, latest):
+    """A folder as tf.train.Saver leaves it, moved here from another machine."""
+    for step in steps:
+        for suffix in ("index", "data-00000-of-00001"):
+            (folder / f"model.ckpt-{step}.{suffix}").touch()
+    lines = [f'model_checkpoint_path: "/home/me/train/model.ckpt-{latest}"']
+    lines += [f'all_model_checkpoint_paths: "/home/me/train/model.ckpt-{step}"' for step in steps]
+    (folder / "checkpoint").write_text("\n".join(lines))
+    return folder
+
+
+def test_of_a_trainings_folder_the_latest_is_taken_and_the_others_listed(tmp_path, caplog):
+    folder = train_dir(tmp_path, [9, 10, 11], latest=10)
+    with caplog.at_level("INFO", "absl"):
+        assert checkpoint_prefix(folder) == folder / "model.ckpt-10"
+    assert (
+        "took model.ckpt-10, the latest; there are also model.ckpt-11, model.ckpt-9" in caplog.text
+    )
+    for path in (folder / "model.ckpt-9", folder / "model.ckpt-9.index"):
+        assert checkpoint_prefix(path) == folder / "model.ckpt-9"
+
+
+def test_of_several_checkpoints_one_must_be_named(tmp_path):
+    folder = train_dir(tmp_path, [1, 2], latest=3)
+    with pytest.raises(ValueError, match=r"2 checkpoints(.|\n)*model\.ckpt-1, .*model\.ckpt-2"):
+        checkpoint_prefix(folder)
+    (folder / "checkpoint").unlink()
+    with pytest.raises(ValueError, match=r"2 checkpoints(.|\n)*model\.ckpt-1, .*model\.ckpt-2"):
+        checkpoint_prefix(folder)
+    assert checkpoint_prefix(tmp_path / "empty") is None
+
+
+def detector(variables, averages=False):
+    """What the Object Detection API makes of a network's variables, with its own beside them."""
+    rng = np.random.default_rng(1)
+    made = {f"FeatureExtractor/{n}": v for n, v in variables.items() if "/Logits/" not in n}
+    extra = "Conv2d_13_pointwise_2_Conv2d_2_3x3_s2_512"
+    scope = next(iter(variables)).partition("/")[0]
+    if scope != "MobilenetV1":
+        extra = "layer_19_2_Conv2d_2_3x3_s2_512"
+    made |= normed(rng, f"FeatureExtractor/{scope}/{extra}", (3, 3, 4, 8))
+    made |= biased(rng, "BoxPredictor_0/BoxEncodingPredictor", (1, 1, 8, 12))
+    made |= {"global_step": np.int64(7)}
+    if averages:
+        raw = {name: value + 1 for name, value in made.items()}
+        made = raw | {f"{name}/ExponentialMovingAverage": v for name, v in made.items()}
+    return made
+
+
+@pytest.mark.parametrize("averages", [False, True])
+def test_the_network_inside_a_detector_is_found(variables, averages, caplog):
+    found = detector(variables, averages)
+    model = slimnets.mobilenet_v1((32, 32, 3), depth_multiplier=0.25, num_classes=5, weights=found)
+    check_unit(model, "Conv2d_0", variables, "MobilenetV1/Conv2d_0")
+    check_unit(model, "Conv2d_13_pointwise", variables, "MobilenetV1/Conv2d_13_pointwise")
+    assert "BoxPredictor_0/BoxEncodingPredictor/weights" in caplog.text
+    assert "the source has no classifier, the model 5 classes" in caplog.text
+    with pytest.raises(ValueError, match="no classifier: pass strict=False"):
+        load_weights(model, found)
+
+
+def test_v2_and_v3_inside_a_detector_are_found():
+    v2 = inverted("MobilenetV2", 16, V2_ROWS, 1280, 0, 10)
+    model = slimnets.mobilenet_v2(
+        (32, 32, 3), depth_multiplier=0.35, num_classes=0, weights=detector(v2)
+    )
+    check_unit(model, "layer_19", v2, "MobilenetV2/Conv_1")
+    v3 = inverted("MobilenetV3", 16, V3_ROWS, 576, 0, 10)
+    model = slimnets.mobilenet_v3_small((32, 32, 3), num_classes=0, weights=detector(v3))
+    check_unit(model, "layer_13", v3, "MobilenetV3/Conv_1")
+
+
+def test_a_checkpoint_of_objects_says_what_to_do(tmp_path):
+    name = "model/layer-1/kernel/.ATTRIBUTES/VARIABLE_VALUE"
+    prefix = write(tmp_path / "ckpt-1", {name: np.zeros(3, np.float32)})
+    with pytest.raises(ValueError, match=r"checkpoint of TensorFlow 2(.|\n)*save the model as"):
+        load_weights(v1(), prefix)
 
 
 def test_another_width_or_network_is_recognised(checkpoint):
