@@ -8,6 +8,7 @@ import numpy as np
 
 from tflite.files import flatbuffer
 from tflite.files.metadata import read_metadata
+from tflite.files.reading import open_file
 from tflite.measuring.runtime import Session
 
 # Images that a file with an open batch is given at once.
@@ -35,17 +36,18 @@ class Predictor:
             FileNotFoundError: there is no such file.
             ValueError: it is not a .tflite file, or it has several inputs.
         """
-        data = flatbuffer.read_bytes(path)
-        with flatbuffer.damage_explained():
-            model = flatbuffer.unpack(data)
-            inputs = len(model.subgraphs[0].inputs)
+        file = open_file(path)
+        graph = file.model.subgraphs[0]
+        inputs, outputs = (0 if e is None else len(e) for e in (graph.inputs, graph.outputs))
         if inputs != 1:
             raise ValueError(f"Predictor runs files with one image input; this one has {inputs}.")
-        metadata = read_metadata(data)
+        if not outputs:
+            raise ValueError(f"{file.name} has no output; Predictor needs the classes' scores.")
+        metadata = read_metadata(file)
         self.labels = metadata.labels
         self.image = metadata.image
-        self._gives_probabilities = flatbuffer.ends_in_probabilities(model)
-        self._session = Session(data, self.image and self.image.of_file, num_threads)
+        self._gives_probabilities = flatbuffer.ends_in_probabilities(file.model)
+        self._session = Session(file, self.image and self.image.of_file, num_threads)
 
     def predict(self, images: Any, preprocessed: bool = False) -> np.ndarray:
         """Probabilities for one image or several.

@@ -32,6 +32,10 @@ _PROBABILITY_OPS = frozenset({"SOFTMAX", "LOGISTIC"})
 _PASSES_VALUES = frozenset({"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE", "CAST", "TRANSPOSE"})
 
 
+# What reading a damaged file can end in.
+_DAMAGE = (struct.error, LookupError, AttributeError, TypeError, ArithmeticError, ValueError)
+
+
 def read_bytes(source: str | os.PathLike | bytes) -> bytes:
     """The bytes of a .tflite file given by path or already in memory.
 
@@ -62,14 +66,14 @@ def unpack(data: bytes) -> schema.ModelT:
 
 
 @contextlib.contextmanager
-def damage_explained() -> Iterator[None]:
+def damage_explained(what: str = "the .tflite file") -> Iterator[None]:
     """Turns what reading a damaged file raises into one ValueError that says so."""
     try:
         yield
-    except (struct.error, IndexError, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise ValueError(
-            f"the .tflite file cannot be read ({type(error).__name__}: {error}); it is probably "
-            "damaged or cut short: copy or convert it again."
+            f"{what} cannot be read ({type(error).__name__}: {error}); it is probably damaged or "
+            "cut short: copy or convert it again."
         ) from error
 
 
@@ -128,7 +132,7 @@ def text(value: bytes | str | None) -> str:
     """A string of the file as `str`; the reader hands out bytes, the writer takes either."""
     if value is None:
         return ""
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def producers(graph: schema.SubGraphT) -> dict[int, schema.OperatorT]:

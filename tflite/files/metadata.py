@@ -13,7 +13,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tflite.files import flatbuffer
 from tflite.files.labels import read_labels
+from tflite.files.packed import packed_text
+from tflite.files.reading import File, open_file
 from tflite.images import INTERPOLATIONS, ImageInput
 
 METADATA_NAME = "TFLITE_METADATA"
@@ -32,6 +34,8 @@ IDENTIFIER = b"M001"
 # The first parser that knows every field used here (the TFLite Metadata changelog's table:
 # normalization, associated files and labels are of version 1.0.0).
 MIN_PARSER_VERSION = "1.0.0"
+# What is written there takes some 200 bytes.
+_MAX_JSON_BYTES = 1 << 14
 # A zip entry carries a date; the format's first possible one keeps files reproducible.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -175,51 +179,114 @@ def check_labels(labels: Any, classes: int | None) -> tuple[str, ...]:
     return labels
 
 
-def read_metadata(source: str | os.PathLike | bytes) -> Metadata:
+def read_metadata(source: str | os.PathLike | bytes | File) -> Metadata:
     """What a .tflite file says about itself; also of files that other tools wrote.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: as `flatbuffer.read_bytes`.
+        FileNotFoundError, ValueError, TypeError: as `reading.open_file`; ValueError also where
+            what the file says of its images is impossible, or where its labels cannot be read.
     """
-    data = flatbuffer.read_bytes(source)
-    with flatbuffer.damage_explained():
-        model = flatbuffer.unpack(data)
-        content = flatbuffer.metadata_entry(model, METADATA_NAME)
+    file = open_file(source)
+    with flatbuffer.damage_explained(f"{file.name}: its metadata"):
+        content = flatbuffer.metadata_entry(file.model, METADATA_NAME)
         table = None if content is None else _Table.root(content)
         return Metadata(
-            image=_read_image_input(model, table),
-            labels=_read_labels(data),
+            image=_read_image_input(file.model, table),
+            labels=_read_labels(file.data),
             **{name: table.text(slot) if table else "" for name, slot in _TEXT_SLOTS.items()},
         )
 
 
 def _read_image_input(model: schema.ModelT, table: "_Table | None") -> ImageInput | None:
+    graph = model.subgraphs[0]
+    shape = _open_shape(graph.tensors[graph.inputs[0]]) if len(_list(graph.inputs)) else ()
     content = flatbuffer.metadata_entry(model, PREPROCESSING_NAME)
     if content is not None:
-        return ImageInput(**{k: _tuples(v) for k, v in json.loads(content).items()})
-    tensor = model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]]
-    if table is None or len(tensor.shape) != 4:
-        return None
-    found = _first_normalization(table)
+        return _checked_image(_image_of_json(content), shape)
+    found = _first_normalization(table) if table is not None and len(shape) == 4 else None
     if found is None:
         return None
-    _, height, width, channels = (int(n) for n in tensor.shape)
+    _, height, width, channels = (max(n, 1) for n in shape)
     mean, std = (_per_channel(values, channels, "mean") for values in found)
-    return ImageInput((height, width), mean=mean, std=std)
+    return _checked_image(ImageInput((height, width), mean, std), shape)
+
+
+def _open_shape(tensor: schema.TensorT) -> tuple[int, ...]:
+    """A shape with −1 where the size is only known at run time."""
+    signature = tuple(map(int, _list(tensor.shapeSignature)))
+    return signature or tuple(map(int, _list(tensor.shape)))
+
+
+def _image_of_json(content: bytes) -> ImageInput:
+    if len(content) > _MAX_JSON_BYTES:
+        raise ValueError(f"{PREPROCESSING_NAME} has {len(content)} bytes, more than it could need")
+    try:
+        fields = json.loads(content)
+    except RecursionError:
+        raise ValueError(f"{PREPROCESSING_NAME} nests without end") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"{PREPROCESSING_NAME} is no table of fields")
+    return ImageInput(**{name: _tuples(value) for name, value in fields.items()})
+
+
+def _checked_image(image: ImageInput, shape: Sequence[int]) -> ImageInput:
+    """`image`, once it is sure that pictures can be prepared so for an input of this shape."""
+    for name, (check, allowed) in _IMAGE_LIMITS.items():
+        if not check(getattr(image, name)):
+            raise ValueError(f"{name} must be {allowed}, not {str(getattr(image, name))[:60]}")
+    if len(image.mean) != len(image.std):
+        raise ValueError(f"mean has {len(image.mean)} values, but std {len(image.std)}")
+    described = (*image.size, len(image.mean))
+    taken = tuple(n if n > 0 else m for n, m in zip(shape[1:], described, strict=False))
+    if shape and (len(shape) != 4 or taken != described):
+        raise ValueError(
+            f"it tells of images of {'×'.join(map(str, described))}, but the input takes "
+            f"{'×'.join(map(str, shape[1:]))}"
+        )
+    return image
 
 
 def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) < _MAX_NUMBER
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, tuple) and 0 < len(value) <= 4096 and all(map(_is_number, value))
+
+
+def _is_size(value: Any) -> bool:
+    sides = isinstance(value, tuple) and len(value) == 2 and all(type(n) is int for n in value)
+    return sides and all(0 < n <= _MAX_SIDE for n in value)
+
+
+# Much larger than anything of pixels 0..255; NaN is not below it either.
+_MAX_NUMBER = 1e9
+_MAX_SIDE = 1 << 14
+# A crop enlarges the picture before it cuts: by less than this, no memory would hold it.
+_MIN_CROP = 0.1
+_IMAGE_LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "size": (_is_size, f"(height, width), each from 1 to {_MAX_SIDE}"),
+    "mean": (_numbers, "numbers, one a channel"),
+    "std": (lambda v: _numbers(v) and min(v) > 0, "numbers above 0, one a channel"),
+    "crop_fraction": (lambda v: _is_number(v) and _MIN_CROP <= v <= 1, f"in [{_MIN_CROP}, 1]"),
+    "interpolation": (INTERPOLATIONS.__contains__, f"one of {', '.join(INTERPOLATIONS)}"),
+    "keep_aspect_ratio": (lambda v: isinstance(v, bool), "true or false"),
+    "in_graph": (lambda v: isinstance(v, bool), "true or false"),
+}
+
+
+def _list(vector: Any) -> Any:
+    return () if vector is None else vector
+
+
 def _read_labels(data: bytes) -> tuple[str, ...]:
-    file = io.BytesIO(data)
-    if not zipfile.is_zipfile(file):
-        return ()
-    with zipfile.ZipFile(file) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".txt")]
-        name = LABELS_FILE if LABELS_FILE in names else next(iter(names), None)
-        return () if name is None else tuple(archive.read(name).decode("utf-8").splitlines())
+    packed = packed_text(data, LABELS_FILE)
+    return () if packed is None else tuple(packed.splitlines())
 
 
 # --- The flatbuffer. Slots are the fields' positions in metadata_schema.fbs. -------------------

@@ -4,11 +4,8 @@ Only the flatbuffer classes are needed (ai_edge_litert's, 0.2 s to import, no Te
 is executed. The format is TensorFlow's `lite/schema/schema.fbs`.
 """
 
-import io
 import math
 import os
-import struct
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +14,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflite.files.flatbuffer import operator_name, read_bytes, text, type_name, unpack
+from tflite.files.flatbuffer import operator_name, text, type_name
+from tflite.files.packed import packed_files
+from tflite.files.reading import File, open_file
 
 # Types whose values numpy can show; the others (int4, string …) are only measured.
 NUMPY_TYPES: Mapping[str, type] = {
@@ -172,20 +171,14 @@ def human_bytes(count: int) -> str:
     return f"{count / 1024**2:.2f} MiB"
 
 
-def read_graph(source: str | os.PathLike | bytes) -> Graph:
-    """Reads a .tflite file given as a path or as bytes.
+def read_graph(source: str | os.PathLike | bytes | File) -> Graph:
+    """Reads a .tflite file given as a path, as bytes or opened already.
 
     Raises:
-        TypeError, FileNotFoundError, ValueError: as `read_bytes`; ValueError for a damaged file.
+        TypeError, FileNotFoundError, ValueError: as `open_file`.
     """
-    content = read_bytes(source)
-    try:
-        return _graph(unpack(content), content)
-    except (struct.error, IndexError, KeyError, TypeError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(
-            f"the TensorFlow Lite file cannot be read ({type(error).__name__}: {error}); "
-            "it is probably cut short: copy or convert it again."
-        ) from error
+    file = open_file(source)
+    return _graph(file.model, file.data)
 
 
 def _graph(model: schema.ModelT, content: bytes) -> Graph:
@@ -201,7 +194,7 @@ def _graph(model: schema.ModelT, content: bytes) -> Graph:
         outputs=tuple(tensors[i] for i in _list(main.outputs)),
         signatures=tuple(_signature(signature) for signature in _list(model.signatureDefs)),
         metadata=tuple(text(entry.name) for entry in _list(model.metadata)),
-        packed_files=_packed_files(content),
+        packed_files=packed_files(content),
         subgraphs=len(model.subgraphs),
         size=len(content),
     )
@@ -247,15 +240,6 @@ def _signature(signature: schema.SignatureDefT) -> Signature:
         inputs={text(t.name): int(t.tensorIndex) for t in _list(signature.inputs)},
         outputs={text(t.name): int(t.tensorIndex) for t in _list(signature.outputs)},
     )
-
-
-def _packed_files(content: bytes) -> tuple[str, ...]:
-    """Names of the files that TFLite Metadata appends to the model as a zip (labels.txt …)."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return tuple(archive.namelist())
-    except zipfile.BadZipFile:
-        return ()
 
 
 def _list(vector: Any) -> list:

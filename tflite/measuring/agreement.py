@@ -10,6 +10,7 @@ import numpy as np
 
 from tflite.files import flatbuffer
 from tflite.files.metadata import read_metadata
+from tflite.files.reading import open_file
 from tflite.images import ImageInput
 from tflite.measuring.runtime import Session
 
@@ -88,9 +89,9 @@ def compare(
     Raises:
         ValueError: no images, or images of another shape than the file takes.
     """
-    data = flatbuffer.read_bytes(path)
-    image = read_metadata(data).image
-    session = Session(data, image and image.of_file)
+    file = open_file(path)
+    data, image = file.data, read_metadata(file).image
+    session = Session(file, image and image.of_file)
     images = np.asarray(images, np.float32)
     if images.ndim != 4 or not len(images) or images.shape[1:] != session.input_shape:
         raise ValueError(
@@ -105,7 +106,7 @@ def compare(
             "not the same network."
         )
     layers = _compare_layers(model, data, image, images) if per_layer else ()
-    middle = 0.5 if flatbuffer.ends_in_probabilities(flatbuffer.unpack(data)) else 0.0
+    middle = 0.5 if flatbuffer.ends_in_probabilities(file.model) else 0.0
     error = np.abs(expected.astype(np.float64) - found)
     return Agreement(
         n=len(images),

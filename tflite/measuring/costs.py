@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflite.files.flatbuffer import pack, read_bytes, unpack
+from tflite.files.flatbuffer import pack, unpack
+from tflite.files.memory import MAX_BYTES, expected_memory
+from tflite.files.reading import open_file
 from tflite.files.records import NUMPY_TYPES, Operation, Tensor, read_graph
 from tflite.files.writing import atomic_writer, check_writable
 from tflite.measuring.litert import open_interpreter
@@ -77,8 +79,13 @@ def measure_costs(path: str | os.PathLike | bytes) -> ModelCosts:
         TypeError, FileNotFoundError, ValueError: as `inspect`.
         RuntimeError: if LiteRT cannot run the file.
     """
-    content = read_bytes(path)
-    graph = read_graph(content)
+    file = open_file(path)
+    content, graph = file.data, read_graph(file)
+    if expected_memory(file.model).total > MAX_BYTES:
+        raise ValueError(
+            f"{file.name}: timing keeps all activations at once, more than "
+            f"{MAX_BYTES / 2**30:.0f} GiB for this file; convert it for smaller images."
+        )
     values = _values_inside(content)
     folded = graph.folded
     costs = []

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from tflite.files.flatbuffer import read_bytes
+from tflite.files.reading import open_file
 from tflite.files.records import Graph, Operation, Signature, Tensor, human_bytes, read_graph
 from tflite.measuring.litert import open_interpreter
 
@@ -175,8 +175,8 @@ def inspect(path: str | os.PathLike | bytes) -> ModelReport:
         ValueError: if it is not a readable TensorFlow Lite file.
         FileNotFoundError: if there is no such file.
     """
-    content = read_bytes(path)
-    graph = read_graph(content)
+    file = open_file(path)
+    content, graph = file.data, read_graph(file)
     try:
         runtime, error = _prepare(content, graph), ""
     except (RuntimeError, ValueError) as problem:

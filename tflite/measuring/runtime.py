@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tflite.files import flatbuffer
+from tflite.files.reading import File, open_file
 from tflite.images import ImageInput
 
 
@@ -20,7 +20,7 @@ class Session:
 
     def __init__(
         self,
-        source: str | os.PathLike | bytes,
+        source: str | os.PathLike | bytes | File,
         image: ImageInput | None = None,
         num_threads: int | None = None,
         keep_all_tensors: bool = False,
@@ -28,7 +28,7 @@ class Session:
         """Loads the file.
 
         Args:
-            source: path or bytes.
+            source: path, bytes or an opened file.
             image: what the file's metadata says of its input. It tells the exact zero point of
                 a file that takes pixels: 127.5 where the file had to round to 127 or 128.
             num_threads: None is LiteRT's default.
@@ -37,7 +37,7 @@ class Session:
         from tflite.measuring.litert import open_interpreter
 
         self._interpreter = open_interpreter(
-            flatbuffer.read_bytes(source),
+            open_file(source).data,
             num_threads=num_threads,
             delegate=not keep_all_tensors,
             keep_all_tensors=keep_all_tensors,
