@@ -38,16 +38,17 @@ class Predictor:
         """
         file = open_file(path)
         graph = file.model.subgraphs[0]
-        inputs, outputs = (0 if e is None else len(e) for e in (graph.inputs, graph.outputs))
+        inputs = 0 if graph.inputs is None else len(graph.inputs)
         if inputs != 1:
-            raise ValueError(f"Predictor runs files with one image input; this one has {inputs}.")
-        if not outputs:
-            raise ValueError(f"{file.name} has no output; Predictor needs the classes' scores.")
+            raise ValueError(
+                f"Predictor runs files with one image input; {file.name} has {inputs}."
+            )
         metadata = read_metadata(file)
+        self._name = file.name
         self.labels = metadata.labels
         self.image = metadata.image
-        self._gives_probabilities = flatbuffer.ends_in_probabilities(file.model)
         self._session = Session(file, self.image and self.image.of_file, num_threads)
+        self._gives_probabilities = flatbuffer.ends_in_probabilities(file.model)
 
     def predict(self, images: Any, preprocessed: bool = False) -> np.ndarray:
         """Probabilities for one image or several.
@@ -78,7 +79,7 @@ class Predictor:
         """Outputs batch by batch, so that only one batch of prepared images is in memory."""
         if self.image is None:
             raise ValueError(
-                "this file does not say how to prepare images (it has no normalization "
+                f"{self._name} does not say how to prepare images (it has no normalization "
                 "metadata); prepare them yourself and pass preprocessed=True."
             )
         how, size = self.image.of_file, self._session.batch or _OPEN_BATCH

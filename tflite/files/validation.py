@@ -97,6 +97,14 @@ _MAY_BE_ABSENT: Mapping[str, set[int]] = {
     "STABLEHLO_COMPOSITE": set(range(1 << 10)),
 }
 _HAS_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "CONV_3D")
+# Operators whose kernels divide by the scales of their 8-bit inputs and outputs.
+_COMPUTES = frozenset(
+    {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "ADD"}
+    | {"SUB", "MUL", "DIV", "SQUARED_DIFFERENCE", "SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "TANH"}
+    | {"HARD_SWISH", "LEAKY_RELU", "PRELU", "RELU", "RELU6", "RELU_N1_TO_1", "ELU", "GELU"}
+    | {"MEAN", "SUM", "REDUCE_PROD", "L2_NORMALIZATION", "AVERAGE_POOL_2D", "CONCATENATION"}
+    | {"EXP", "RSQRT", "SQUARE", "ABS", "QUANTIZE", "DEQUANTIZE"}
+)
 _POSITIVE_OPTIONS = (
     *("strideW", "strideH", "strideD", "filterWidth", "filterHeight"),
     *("dilationWFactor", "dilationHFactor", "dilationDFactor"),
@@ -326,6 +334,11 @@ def _operator_problems(
             yield f"has an input {place} of shape {_shown(shape)}; it takes {rank} dimensions"
     if name in _HAS_WEIGHTS and 0 in _list(tensors[inputs[1]].shape):
         yield f"has weights of the empty shape {_shown(_list(tensors[inputs[1]].shape))}"
+    for index in (*inputs, *outputs) if name in _COMPUTES else ():
+        if index >= 0 and type_name(tensors[index]) in ("int8", "uint8"):
+            quantization = tensors[index].quantization
+            if quantization is None or not len(_list_or_array(quantization.scale)):
+                yield f"computes with tensor {index} ({_short(tensors[index])}), which has no scale"
     for option in _POSITIVE_OPTIONS:
         if getattr(operator.builtinOptions, option, 1) < 1:
             yield f"has the option {option} of {getattr(operator.builtinOptions, option)}"

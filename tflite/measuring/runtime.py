@@ -1,5 +1,6 @@
 """LiteRT's interpreter with real numbers at both ends: the one place that runs a file here."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -7,6 +8,8 @@ import numpy as np
 
 from tflite.files.reading import File, open_file
 from tflite.images import ImageInput
+
+_INPUT_TYPES = tuple(map(np.dtype, ("float32", "int8", "uint8", "int16")))
 
 
 class Session:
@@ -33,17 +36,26 @@ class Session:
                 a file that takes pixels: 127.5 where the file had to round to 127 or 128.
             num_threads: None is LiteRT's default.
             keep_all_tensors: `tensor` can then read inner tensors; runs without a delegate.
+
+        Raises:
+            TypeError, FileNotFoundError, ValueError: as `open_file`; ValueError also where the
+                file's ends are not one image and its scores, or LiteRT cannot run it.
         """
         from tflite.measuring.litert import open_interpreter
 
-        self._interpreter = open_interpreter(
-            open_file(source).data,
-            num_threads=num_threads,
-            delegate=not keep_all_tensors,
-            keep_all_tensors=keep_all_tensors,
-        )
-        (self._input,) = self._interpreter.get_input_details()
-        self._output = self._interpreter.get_output_details()[0]
+        file = open_file(source)
+        self._name = file.name
+        with self._errors_named():
+            self._interpreter = open_interpreter(
+                file.data,
+                num_threads=num_threads,
+                delegate=not keep_all_tensors,
+                keep_all_tensors=keep_all_tensors,
+            )
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        _check_ends(file.name, inputs, outputs)
+        (self._input,), self._output = inputs, outputs[0]
         signature = self._input["shape_signature"]
         self.batch = None if signature[0] == -1 else int(self._input["shape"][0])
         self.input_shape = tuple(int(n) for n in self._input["shape"][1:])
@@ -51,7 +63,20 @@ class Session:
         self.output_type = np.dtype(self._output["dtype"])
         self._image = image
         if self.batch is not None:
-            self._interpreter.allocate_tensors()
+            with self._errors_named():
+                self._interpreter.allocate_tensors()
+
+    @contextlib.contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        """LiteRT's own errors as ValueErrors that name the file."""
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(
+                f"{self._name}: LiteRT cannot run this file ({reason}); convert it again, or "
+                "update ai-edge-litert if the file is newer."
+            ) from error
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Outputs, float32 (N, ...), for images, float32 (N, *input_shape) in the input space."""
@@ -63,17 +88,19 @@ class Session:
         for start in range(0, len(images), size):
             batch = images[start : start + size]
             count = len(batch)
-            if self.batch is None:
-                self._interpreter.resize_tensor_input(
-                    self._input["index"], (count, *self.input_shape)
-                )
-                self._interpreter.allocate_tensors()
-            elif count < size:
+            if self.batch is not None and count < size:
                 batch = np.concatenate([batch, np.repeat(batch[-1:], size - count, axis=0)])
-            self._interpreter.set_tensor(self._input["index"], self.quantize(batch))
-            self._interpreter.invoke()
-            output = self._interpreter.get_tensor(self._output["index"])
+            with self._errors_named():
+                output = self._invoke(self.quantize(batch))
             yield dequantize(output, self._output)[:count], count
+
+    def _invoke(self, batch: np.ndarray) -> np.ndarray:
+        if self.batch is None:
+            self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
+            self._interpreter.allocate_tensors()
+        self._interpreter.set_tensor(self._input["index"], batch)
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output["index"])
 
     def quantize(self, images: np.ndarray) -> np.ndarray:
         """Real numbers as the file's input type, rounded to the nearest step."""
@@ -91,6 +118,22 @@ class Session:
         """An inner tensor of the last run, as real numbers; needs `keep_all_tensors`."""
         details = next(d for d in self._interpreter.get_tensor_details() if d["index"] == index)
         return dequantize(self._interpreter.get_tensor(index), details)
+
+
+def _check_ends(name: str, inputs: list[dict], outputs: list[dict]) -> None:
+    if len(inputs) != 1 or not outputs:
+        raise ValueError(
+            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; files with one image "
+            "input and an output can be run here."
+        )
+    shape, kind = inputs[0]["shape"], np.dtype(inputs[0]["dtype"])
+    if len(shape) != 4 or min(shape) < 1 or kind not in _INPUT_TYPES:
+        raise ValueError(
+            f"{name} takes {kind} of shape {tuple(map(int, shape))}; expected images, (batch, "
+            f"height, width, channels) of {', '.join(t.name for t in _INPUT_TYPES)}."
+        )
+    if np.dtype(outputs[0]["dtype"]).kind not in "fiu" or not len(outputs[0]["shape"]):
+        raise ValueError(f"{name} has an output that is no array of numbers.")
 
 
 def dequantize(values: np.ndarray, details: dict) -> np.ndarray:
