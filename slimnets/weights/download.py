@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import lzma
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -205,14 +207,27 @@ def extract_tgz(archive: Path, max_bytes: int = 1 << 30) -> Path:
     try:
         with tarfile.open(archive) as tar:
             _extract_files(tar, scratch, max_bytes)
+            _read_to_the_end(tar, max_bytes)
         os.replace(scratch, folder)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
         if folder.is_dir():  # another process was quicker
             return folder
-        raise ValueError(f"{archive}: {error}") from error
+        reason = "; ".join(str(error).splitlines())
+        raise ValueError(
+            f"{archive} cannot be unpacked ({reason}); it is damaged or no archive: delete it to "
+            "download it again."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+def _read_to_the_end(tar: tarfile.TarFile, max_bytes: int) -> None:
+    """tarfile stops at the archive's end mark, before gzip's checksum, which tells of damage."""
+    while chunk := tar.fileobj.read(_CHUNK_BYTES):
+        max_bytes -= len(chunk)
+        if max_bytes < 0:
+            raise ValueError("refused: it goes on behind the end of its archive.")
 
 
 def _extract_files(tar: tarfile.TarFile, folder: Path, max_bytes: int) -> None:

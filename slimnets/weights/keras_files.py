@@ -7,10 +7,7 @@ the model's configuration as `config.json`, which is read as plain data.
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,9 +19,10 @@ import numpy as np
 from slimnets.weights.families import families, is_classifier
 from slimnets.weights.matching import Entry
 from slimnets.weights.units import weighted_layers
+from tflite.files.keras_archive import check_weights_file, open_keras_archive, plain_item
 
-# What reading a damaged file can end in; zipfile raises RuntimeError where it is lost.
-_DAMAGE = (OSError, LookupError, TypeError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile)
+# What reading a damaged file can end in.
+_DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -42,43 +40,58 @@ def open_file(path: Path) -> Iterator[WeightFile]:
     Raises:
         ValueError: not a weight file of Keras 3, or one whose data lie in other files.
     """
-    import h5py
-
     with ExitStack() as stack:
+        if path.suffix == ".keras":
+            config, file = open_keras_archive(path, compressed=False)
+            stack.enter_context(file)
+            layers = _layers(config, path)
+        else:
+            file, layers = stack.enter_context(_open_hdf5(path)), {}
+        check_weights_file(file, path)
         try:
-            source, layers = _contents(path) if path.suffix == ".keras" else (path, {})
-            file = stack.enter_context(h5py.File(source, "r"))
+            variables = dict(_variables(file, path))
         except _DAMAGE as error:
             raise ValueError(f"{path} is not a readable weight file of Keras 3: {error}") from error
-        yield WeightFile(dict(_variables(file, path)), layers)
+        yield WeightFile(variables, layers)
 
 
-def _contents(path: Path) -> tuple[io.BytesIO, dict[str, Any]]:
-    """The weights and the layers' configurations of a `.keras` file."""
-    with zipfile.ZipFile(path) as archive:
-        # Keras stores without compression: no entry can be larger than the file it lies in.
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("compressed entries, which Keras never writes")
-        config = json.loads(archive.read("config.json"))
-        weights = io.BytesIO(archive.read("model.weights.h5"))
-    layers = config["config"]["layers"]
-    return weights, {layer["config"]["name"]: layer["config"] for layer in layers}
+def _open_hdf5(path: Path) -> Any:
+    import h5py
+
+    try:
+        return h5py.File(path, "r")
+    except _DAMAGE as error:
+        raise ValueError(f"{path} is not a readable weight file of Keras 3: {error}") from error
+
+
+def _layers(config: Any, path: Path) -> dict[str, Mapping[str, Any]]:
+    """The configurations of a `.keras` file's layers by name."""
+    try:
+        layers = {layer["config"]["name"]: layer["config"] for layer in config["config"]["layers"]}
+    except _DAMAGE as error:
+        raise ValueError(
+            f"{path}: its config.json does not list layers, as that of a functional model does "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    for name, layer in layers.items():
+        strides = layer.get("strides")
+        steps = strides if isinstance(strides, list) else [strides or 1]
+        if not isinstance(name, str) or not steps or not all(isinstance(n, int) for n in steps):
+            raise ValueError(f"{path}: its layer {name!r} has the impossible strides {strides!r}.")
+    return layers
 
 
 def _variables(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
     import h5py
 
     def inside(group: Any, key: str, kind: type) -> Any:
-        # A link to another file would read whatever it names.
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise ValueError(f"{path}: refused the link {key!r} to elsewhere.")
-        item = group[key]
-        if not isinstance(item, kind) or (kind is h5py.Dataset and item.external):
-            raise ValueError(f"{path}: refused {item.name}, which is not plain data.")
+        item = plain_item(group, key, path)
+        if not isinstance(item, kind):
+            raise ValueError(f"refused {item.name}, which is not a {kind.__name__.lower()}")
         return item
 
     if "layers" not in file:
-        raise ValueError(f"{path} holds no layers: it is not a weight file of Keras 3.")
+        raise ValueError("it holds no layers")
     layers = inside(file, "layers", h5py.Group)
     for key in layers:
         layer = inside(layers, key, h5py.Group)
@@ -115,7 +128,8 @@ def epsilons(file: WeightFile, model: Any) -> dict[str, float]:
     """The batch norms' epsilons in the file, where it tells them."""
     names = {layer.name for layer in weighted_layers(model)}
     known = {name: config for name, config in file.layers.items() if name in names}
-    return {name: config["epsilon"] for name, config in known.items() if "epsilon" in config}
+    found = {name: config.get("epsilon") for name, config in known.items()}
+    return {name: epsilon for name, epsilon in found.items() if epsilon is not None}
 
 
 def check_built_alike(model: Any, file: WeightFile, path: str | os.PathLike) -> None:
@@ -124,7 +138,7 @@ def check_built_alike(model: Any, file: WeightFile, path: str | os.PathLike) -> 
         theirs, ours = file.layers.get(layer.name), layer.get_config()
         if theirs is None:
             continue
-        if _pads(theirs) != _pads(ours) and theirs["strides"] == list(ours["strides"]):
+        if _pads(theirs) != _pads(ours) and theirs.get("strides") == list(ours["strides"]):
             raise ValueError(
                 f"layer {layer.name} of {path} has the padding {_pads(theirs)!r}, that of model "
                 f"{model.name!r} {_pads(ours)!r}: build the model with "
@@ -139,4 +153,6 @@ def check_built_alike(model: Any, file: WeightFile, path: str | os.PathLike) -> 
 
 def _pads(config: Mapping[str, Any]) -> str | None:
     """The padding where it makes a difference: at a stride."""
-    return config.get("padding") if max(config.get("strides") or (1,)) > 1 else None
+    strides = config.get("strides") or 1
+    largest = max(strides) if isinstance(strides, list | tuple) else strides
+    return config.get("padding") if largest > 1 else None

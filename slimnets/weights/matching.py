@@ -144,7 +144,7 @@ def _layer(name: str) -> str:
 def _array(entry: Entry, tensor: Any, background: int | None) -> np.ndarray:
     try:
         array = _as_array(tensor)
-    except OSError as error:
+    except (OSError, RuntimeError, LookupError, TypeError) as error:
         raise ValueError(f"the file is damaged: {entry.name}: {error}") from error
     if array.dtype.name == "bfloat16":  # ml_dtypes', which numpy counts among its voids
         array = array.astype(np.float32)

@@ -12,6 +12,7 @@ import math
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from slimnets.weights import restricted_pickle
 from slimnets.weights.checkpoints import find_state_dict
 
 # What reading a damaged file can end in; zipfile raises RuntimeError where it is lost.
-_DAMAGE = (ValueError, OverflowError, EOFError, RuntimeError, zipfile.BadZipFile, struct.error)
+_DAMAGE = (OverflowError, EOFError, RuntimeError, LookupError, TypeError, AttributeError)
+_DAMAGE += (zipfile.BadZipFile, struct.error, zlib.error)
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 
@@ -140,8 +142,10 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         read_tensor = _tensor_reader(storage_bytes, order, len(data))
         arrays = {name: read_tensor(name, value) for name, value in entries.items()}
         return Checkpoint(arrays, found.average)
-    except _DAMAGE as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    except _DAMAGE as error:
+        raise ValueError(f"{path}: damaged: {error or type(error).__name__}") from error
 
 
 def _read_zip(data: bytes) -> tuple[Any, Callable[[str], Any], str]:

@@ -151,8 +151,10 @@ def _child(generator: str, start: int, stop: int, limit: bool) -> None:
         report("begin", seed, "make")
         content = module.make(seed)
         if isinstance(content, bytes):
-            path = folder / f"input-{seed}{getattr(module, 'SUFFIX', '')}"
-            path.write_bytes(content)
+            content = (module.SUFFIX, content)
+        if isinstance(content, tuple):
+            path = folder / f"input-{seed}{content[0]}"
+            path.write_bytes(content[1])
             _file_name = path.name
             module.use(path, np.random.default_rng(seed))
             path.unlink()

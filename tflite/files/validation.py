@@ -37,7 +37,7 @@ _NO_ARRAYS = ("string", "resource", "variant")
 _4D = (4,)
 _OPERANDS: Mapping[str, tuple[int, tuple[int | None, ...]]] = {
     "CONV_2D": (2, (4, 4)),
-    "DEPTHWISE_CONV_2D": (2, (4, 4)),
+    "DEPTHWISE_CONV_2D": (3, (4, 4)),
     "TRANSPOSE_CONV": (3, (None, 4, 4)),
     "CONV_3D": (2, (5, 5)),
     "CONV_3D_TRANSPOSE": (3, (None, 5, 5)),
@@ -339,6 +339,8 @@ def _operator_problems(
             quantization = tensors[index].quantization
             if quantization is None or not len(_list_or_array(quantization.scale)):
                 yield f"computes with tensor {index} ({_short(tensors[index])}), which has no scale"
+    if getattr(operator.builtinOptions, "offset", False) and operator.builtinOptions.endMask:
+        yield "has both an end mask and ends that are offsets, which contradict each other"
     for option in _POSITIVE_OPTIONS:
         if getattr(operator.builtinOptions, option, 1) < 1:
             yield f"has the option {option} of {getattr(operator.builtinOptions, option)}"

@@ -12,9 +12,10 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite.files.flatbuffer import pack, unpack
 from tflite.files.memory import MAX_BYTES, expected_memory
 from tflite.files.reading import open_file
-from tflite.files.records import NUMPY_TYPES, Operation, Tensor, read_graph
+from tflite.files.records import NUMPY_TYPES, Graph, Operation, Tensor, read_graph
 from tflite.files.writing import atomic_writer, check_writable
 from tflite.measuring.litert import open_interpreter
+from tflite.measuring.runtime import errors_named
 from tflite.measuring.timing import invocation, time_calls
 
 # Enough runs for a steady median, few enough that a network of 150 operators takes seconds.
@@ -76,8 +77,8 @@ def measure_costs(path: str | os.PathLike | bytes) -> ModelCosts:
         path: the file, or its content as bytes.
 
     Raises:
-        TypeError, FileNotFoundError, ValueError: as `inspect`.
-        RuntimeError: if LiteRT cannot run the file.
+        TypeError, FileNotFoundError, ValueError: as `inspect`; ValueError also if LiteRT cannot
+            run the file.
     """
     file = open_file(path)
     content, graph = file.data, read_graph(file)
@@ -86,6 +87,11 @@ def measure_costs(path: str | os.PathLike | bytes) -> ModelCosts:
             f"{file.name}: timing keeps all activations at once, more than "
             f"{MAX_BYTES / 2**30:.0f} GiB for this file; convert it for smaller images."
         )
+    with errors_named(file.name):
+        return _measure(content, graph)
+
+
+def _measure(content: bytes, graph: Graph) -> ModelCosts:
     values = _values_inside(content)
     folded = graph.folded
     costs = []

@@ -12,6 +12,19 @@ from tflite.images import ImageInput
 _INPUT_TYPES = tuple(map(np.dtype, ("float32", "int8", "uint8", "int16")))
 
 
+@contextlib.contextmanager
+def errors_named(name: str) -> Iterator[None]:
+    """LiteRT's own errors as ValueErrors that name the file."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{name}: LiteRT cannot run this file ({reason}); convert it again, or update "
+            "ai-edge-litert if the file is newer."
+        ) from error
+
+
 class Session:
     """A .tflite file ready to run on any number of images.
 
@@ -45,7 +58,7 @@ class Session:
 
         file = open_file(source)
         self._name = file.name
-        with self._errors_named():
+        with errors_named(self._name):
             self._interpreter = open_interpreter(
                 file.data,
                 num_threads=num_threads,
@@ -63,20 +76,8 @@ class Session:
         self.output_type = np.dtype(self._output["dtype"])
         self._image = image
         if self.batch is not None:
-            with self._errors_named():
+            with errors_named(self._name):
                 self._interpreter.allocate_tensors()
-
-    @contextlib.contextmanager
-    def _errors_named(self) -> Iterator[None]:
-        """LiteRT's own errors as ValueErrors that name the file."""
-        try:
-            yield
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ValueError(
-                f"{self._name}: LiteRT cannot run this file ({reason}); convert it again, or "
-                "update ai-edge-litert if the file is newer."
-            ) from error
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Outputs, float32 (N, ...), for images, float32 (N, *input_shape) in the input space."""
@@ -90,7 +91,7 @@ class Session:
             count = len(batch)
             if self.batch is not None and count < size:
                 batch = np.concatenate([batch, np.repeat(batch[-1:], size - count, axis=0)])
-            with self._errors_named():
+            with errors_named(self._name):
                 output = self._invoke(self.quantize(batch))
             yield dequantize(output, self._output)[:count], count
 
