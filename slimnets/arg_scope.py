@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
 
+from slimnets.arguments import check_scope_value
 from tflite.hints import did_you_mean
 
 Scope = Mapping[str, Mapping[str, Any]]
@@ -43,8 +44,9 @@ def make_scope(scope: Scope) -> Scope:
     """Check `scope` and return it immutable.
 
     Raises:
-        TypeError: not a mapping of mappings.
-        ValueError: an unknown operation or argument, with the nearest known one.
+        TypeError: not a mapping of mappings; a switch that is not True or False.
+        ValueError: an unknown operation or argument, with the nearest known one; a value out of
+            range.
     """
     if not isinstance(scope, Mapping):
         raise TypeError(
@@ -62,13 +64,14 @@ def make_scope(scope: Scope) -> Scope:
                 f"arg_scope[{operation!r}] must be a mapping of argument to value, "
                 f"got {type(arguments).__name__}."
             )
-        for argument in arguments:
+        for argument, value in arguments.items():
             if argument not in ARGUMENTS[operation]:
                 known = ARGUMENTS[operation]
                 raise ValueError(
                     f"Operation {operation!r} takes no argument {argument!r}; known: "
                     f"{', '.join(known)}.{did_you_mean(argument, known)}"
                 )
+            check_scope_value(operation, argument, value)
     return MappingProxyType({op: MappingProxyType(dict(args)) for op, args in scope.items()})
 
 

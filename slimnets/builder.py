@@ -25,6 +25,9 @@ from slimnets.conv_defs import (
 )
 from tflite.hints import did_you_mean
 
+# Far beyond any network; a slip of 1e9 would ask for more memory than there is.
+_MAX_MULTIPLIER = 100
+
 EndPoints = dict[str, Any]
 
 
@@ -220,7 +223,11 @@ def build_body(
     """
     check_image_batch(x)
     check_table(conv_defs)
-    if output_stride not in (None, 8, 16, 32):
+    if not isinstance(use_explicit_padding, bool):
+        raise TypeError(
+            f"use_explicit_padding must be True or False, got {use_explicit_padding!r}."
+        )
+    if not (output_stride is None or output_stride in (8, 16, 32)):
         raise ValueError(f"output_stride must be None, 8, 16 or 32, got {output_stride!r}.")
     padding = {"padding": "fixed"}
     with arg_scope({"conv": padding, "depthwise": padding} if use_explicit_padding else None):
@@ -272,7 +279,12 @@ def check_table(conv_defs: Sequence[Any]) -> None:
 
 
 def check_image_batch(x: Any) -> None:
-    """Raise a ValueError unless `x` is a (batch, height, width, channels) tensor."""
+    """Raise unless `x` is a Keras tensor of (batch, height, width, channels)."""
+    if not keras.backend.is_keras_tensor(x):
+        raise TypeError(
+            "The input must be a Keras tensor, such as keras.Input((224, 224, 3)), got "
+            f"{type(x).__name__}."
+        )
     if len(x.shape) != 4 or x.shape[-1] is None:
         raise ValueError(
             "The input must have rank 4, (batch, height, width, channels), with a known number "
@@ -286,7 +298,10 @@ def check_multiplier(depth_multiplier: float, min_depth: int = 1) -> None:
         raise TypeError(
             f"depth_multiplier must be a number greater than 0, got {depth_multiplier!r}."
         )
-    if not 0 < depth_multiplier < float("inf"):
-        raise ValueError(f"depth_multiplier must be greater than 0, got {depth_multiplier!r}.")
-    if not isinstance(min_depth, Integral) or min_depth < 1:
+    if not 0 < depth_multiplier <= _MAX_MULTIPLIER:
+        raise ValueError(
+            f"depth_multiplier must be greater than 0 and at most {_MAX_MULTIPLIER}, got "
+            f"{depth_multiplier!r}."
+        )
+    if not isinstance(min_depth, Integral) or isinstance(min_depth, bool) or min_depth < 1:
         raise ValueError(f"min_depth must be an integer of at least 1, got {min_depth!r}.")

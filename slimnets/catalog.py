@@ -98,6 +98,10 @@ def list_models(pattern: str = "*", pretrained: bool | None = None) -> list[str]
 
     `pretrained` True: only those with published weights; False: only those without.
     """
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern must be text, such as 'mobilenet*', got {pattern!r:.80}.")
+    if pretrained not in (None, True, False):
+        raise TypeError(f"pretrained must be True, False or None, got {pretrained!r:.80}.")
     return [
         name
         for name, info in CATALOG.items()
@@ -107,6 +111,8 @@ def list_models(pattern: str = "*", pretrained: bool | None = None) -> list[str]
 
 def model_info(name: str) -> ModelInfo:
     """What is known of a network of the catalogue; ValueError for an unknown name."""
+    if not isinstance(name, str):
+        raise TypeError(f"a network is told by its name, got {name!r:.80}.")
     if name not in CATALOG:
         raise ValueError(
             f"Unknown network {name!r}.{did_you_mean(name, CATALOG)} list_models() lists all "

@@ -190,7 +190,7 @@ def dropout(x: Any, keep_prob: float | None, name: str) -> Any:
     """Drop activations with probability 1 - keep_prob in training; nothing where disabled."""
     options = arguments("dropout", keep_prob=keep_prob)
     keep_prob = options.get("keep_prob", 1.0)
-    if not isinstance(keep_prob, Real) or not 0 < keep_prob <= 1:
+    if not isinstance(keep_prob, Real) or isinstance(keep_prob, bool) or not 0 < keep_prob <= 1:
         raise ValueError(f"dropout_keep_prob must be in (0, 1], got {keep_prob!r}.")
     if keep_prob == 1 or not options.get("enabled", True):
         return x

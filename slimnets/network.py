@@ -15,6 +15,7 @@ from slimnets import layers
 from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope, family_defaults
 from slimnets.arg_scope import arg_scope as scope_of_call
+from slimnets.arguments import check_arguments, check_input_shape
 from slimnets.builder import EndPoints, build_body, check_image_batch, check_multiplier
 from slimnets.conv_defs import make_divisible
 from slimnets.weights.loading import load_for_building, source_requirements
@@ -29,14 +30,8 @@ def image_input(input_shape: Sequence[int | None], inputs: Any = None) -> Any:
     if inputs is not None:
         check_image_batch(inputs)
         return inputs
-    shape = tuple(input_shape)
-    sizes_ok = all(n is None or (isinstance(n, Integral) and n > 0) for n in shape)
-    if len(shape) != 3 or not sizes_ok or shape[-1] is None:
-        raise ValueError(
-            "input_shape must be (height, width, channels), without the batch; height and width "
-            f"may be None; got {input_shape!r}."
-        )
-    return keras.Input(shape, name="image")
+    check_input_shape(input_shape)
+    return keras.Input(tuple(input_shape), name="image")
 
 
 @contextmanager
@@ -297,7 +292,7 @@ def add_predictions(
 
 def check_num_classes(num_classes: int) -> None:
     """Raise unless `num_classes` is a positive integer."""
-    if not isinstance(num_classes, Integral) or num_classes < 1:
+    if not isinstance(num_classes, Integral) or isinstance(num_classes, bool) or num_classes < 1:
         raise ValueError(
             "num_classes must be an integer of at least 1, or 0 or None for no classifier; "
             f"got {num_classes!r}."
@@ -318,8 +313,12 @@ def takes_weights(function: Callable[..., keras.Model]) -> Callable[..., keras.M
     takes everything but the classifier, and one line of the log says so.
     """
 
+    names = list(inspect.signature(function).parameters)
+
     @functools.wraps(function)
     def build(*args: Any, weights: Any = None, **kwargs: Any) -> keras.Model:
+        # Positional arguments begin with the input's shape, in every network.
+        check_arguments({**dict(zip(names, args, strict=False)), **kwargs})
         if weights is None:
             return function(*args, **kwargs)
         required = source_requirements(weights, function.__name__, **kwargs)
@@ -345,8 +344,11 @@ def end_points(model: keras.Model) -> EndPoints:
     `layer_5` is the same tensor as `layer_5/output`.
 
     Raises:
+        TypeError: `model` is no Keras model.
         ValueError: `model` has no end points, so it is no network of this library.
     """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, got {type(model).__name__}.")
     found: EndPoints = {}
     for layer in model.layers:
         if "." in layer.name or isinstance(layer, keras.layers.InputLayer):

@@ -172,7 +172,8 @@ def _check_options(
     _check_choice("precision", precision, targets.PRECISIONS)
     device = targets.lookup(target)
     targets.check_precision(device, precision)
-    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (whole and batch_size > 0):
         raise ValueError(f"batch_size must be a positive whole number or None, got {batch_size!r}.")
     allowed = _END_TYPES[precision]
     ends = []
@@ -191,7 +192,7 @@ def _check_options(
 
 
 def _check_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
-    if value in allowed:
+    if isinstance(value, str) and value in allowed:
         return
     raise ValueError(
         f"{name} must be one of {', '.join(allowed)}, got {value!r}.{did_you_mean(value, allowed)}"
@@ -200,6 +201,8 @@ def _check_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
 
 def _check_texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
     known = ("name", "description", "version", "author", "license")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata must map {', '.join(known)} to text, got {metadata!r:.80}.")
     texts = dict(metadata or {})
     for name in texts:
         _check_choice("a key of metadata", name, known)

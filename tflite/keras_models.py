@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tflite.files.keras_archive import check_keras_archive
+
 if TYPE_CHECKING:
     import keras
 
@@ -61,15 +63,16 @@ def load_file(path: str | os.PathLike) -> "keras.Model":
             f"{cannot}: it is not the zip archive that a .keras file is. It was cut off, or it is "
             "a file of another kind."
         )
+    check_keras_archive(path)
     import keras
 
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     # A damaged archive can fail anywhere in zipfile, json, h5py or Keras.
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ValueError(
-            f"{cannot} ({reason[0]}). A model with custom or Lambda layers has to be loaded in "
+            f"{cannot} ({reason}). A model with custom or Lambda layers has to be loaded in "
             "your program, and the model passed instead."
         ) from error
 

@@ -123,7 +123,7 @@ TARGETS = _table(
 
 def lookup(name: str) -> Target:
     """The target of that name; ValueError, with the names there are, for any other."""
-    if name not in TARGETS:
+    if not isinstance(name, str) or name not in TARGETS:
         raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {name!r}.")
     return TARGETS[name]
 

@@ -27,6 +27,8 @@ SOURCES: Mapping[str, Callable[[str], Source]] = MappingProxyType(
     }
 )
 
+_NO_NAME = "a data source is told by a name, such as 'folder:PATH', got {!r:.80}."
+
 
 def load(source: str) -> Source:
     """Opens a source of labelled images; nothing random, the same splits every time.
@@ -41,6 +43,8 @@ def load(source: str) -> Source:
         ValueError: unknown source; for folders see `slimnets.data.folder.load`.
         FileNotFoundError: the folder is not there.
     """
+    if not isinstance(source, str):
+        raise TypeError(_NO_NAME.format(source))
     kind, _, argument = source.partition(":")
     name = source if source in SOURCES else kind
     if name not in SOURCES:
@@ -67,9 +71,13 @@ def calibration_images(source: str, preprocessing: Preprocessing, count: int = 1
     Raises:
         ValueError, FileNotFoundError: as `load`; a folder without readable images.
     """
+    if not isinstance(source, str):
+        raise TypeError(_NO_NAME.format(source))
     path = Path(source.removeprefix("folder:")).expanduser()
     if source.startswith("folder:") or path.is_dir():
-        candidates = choose_files(path / "train" if (path / "train").is_dir() else path)
+        # The training images, where they are told from others.
+        folders = folder.folders_of_classes(path)
+        candidates = choose_files(folders[0] if folders else path)
     else:
         train = load(source).splits["train"]
         candidates = train.select(np.array(in_turns(train.labels.tolist()))).images

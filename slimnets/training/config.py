@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -64,12 +65,19 @@ def check_config(config: Mapping[str, Any]) -> ConfigDict:
         ValueError: an unknown field (the nearest known one is named) or a value out of range.
         TypeError: a value of the wrong type.
     """
+    if not isinstance(config, (ConfigDict, Mapping)):
+        raise TypeError(f"config must be a ConfigDict or a mapping, got {config!r:.80}.")
     whole = default_config().unlock()
     _overlay(whole, ConfigDict(config), "")
     for field, (check, allowed) in _LIMITS.items():
         value = _get(whole, field)
         if not check(value):
             raise ValueError(f"config.{field} must be {allowed}, got {value!r}.")
+    if whole.data.shift >= min(whole.model.input_size):
+        raise ValueError(
+            f"config.data.shift must be less than the input's size, "
+            f"{' x '.join(map(str, whole.model.input_size))} pixels, got {whole.data.shift}."
+        )
     if whole.learning_rate.warmup_epochs and whole.learning_rate.schedule != "cosine":
         raise ValueError(
             "config.learning_rate.warmup_epochs goes with schedule 'cosine' only, got schedule "
@@ -82,6 +90,8 @@ def _overlay(under: ConfigDict, over: ConfigDict, path: str) -> None:
     for key, value in over.items():
         name = f"{path}{key}"
         if name in FREE_SECTIONS:
+            if not isinstance(value, (ConfigDict, Mapping)):
+                raise TypeError(f"config.{name} is a section of arguments, got {value!r:.80}.")
             under[key] = ConfigDict(value)
             continue
         if key not in under:
@@ -106,7 +116,8 @@ def _get(config: ConfigDict, field: str) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) < math.inf
 
 
 def _whole_from(least: int) -> Callable[[Any], bool]:

@@ -171,9 +171,14 @@ def export_torch(model: Any) -> dict[str, np.ndarray]:
     so that the function stays the same, up to rounding.
 
     Raises:
+        TypeError: `model` is no Keras model.
         ValueError: PyTorch has no reference of this network, or the model pads or activates
           differently.
     """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, got {type(model).__name__}.")
     naming = naming_of_model(model)
     check_built_alike(naming, model)
     prefixes = layer_names(naming.name_units(units_of(model), model))

@@ -30,4 +30,4 @@ _WAYS = (_fine, _leave, _deep, _vague, _greedy, _fine)
 
 def make(seed: int):
     """One way to end."""
-    return {_WAYS[seed].__name__: _WAYS[seed]}
+    return {_WAYS[seed].__name__: (_WAYS[seed], "")}

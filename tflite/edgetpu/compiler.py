@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tflite.edgetpu.compiler_log import CompilerLog, parse_compiler_log
 from tflite.edgetpu.verdict import EdgeTpuReport, check_edgetpu
@@ -76,12 +77,13 @@ def compile_edgetpu(
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
+        TypeError: if `path` or `out_dir` is no path.
         ValueError: for a wrong argument or a file that is not a TensorFlow Lite file.
         TimeoutError: if the compiler takes longer than `timeout`.
         RuntimeError: if the compiler is not on PATH (the message says how to get it), fails, or
             prints or writes something that is not its own.
     """
-    _check_arguments(timeout, min_runtime)
+    _check_arguments(path, out_dir, timeout, min_runtime)
     path = Path(path).resolve()
     check = check_edgetpu(path)
     folder = Path(out_dir) if out_dir is not None else path.parent
@@ -104,8 +106,12 @@ def compile_edgetpu(
     return EdgeTpuCompilation(path=target, log_path=log_path, log=log, check=check)
 
 
-def _check_arguments(timeout: float, min_runtime: int) -> None:
-    if not timeout > 0:
+def _check_arguments(path: Any, out_dir: Any, timeout: Any, min_runtime: Any) -> None:
+    for name, value in (("path", path), ("out_dir", out_dir)):
+        optional = name == "out_dir" and value is None
+        if not (optional or isinstance(value, str | os.PathLike)) or "\0" in str(value):
+            raise TypeError(f"{name} must be the path of a file or folder, got {value!r:.80}.")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}.")
     if min_runtime not in MIN_RUNTIMES:
         raise ValueError(

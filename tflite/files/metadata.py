@@ -13,7 +13,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -160,13 +160,15 @@ def check_labels(labels: Any, classes: int | None) -> tuple[str, ...]:
     if isinstance(labels, (str, os.PathLike)):
         place = f" in {os.fspath(labels)}"
         labels = read_labels(labels)
+    if isinstance(labels, bytes) or not isinstance(labels, Iterable):
+        raise TypeError(f"labels must be a list of names or the path of one, got {labels!r:.80}.")
     labels = tuple(labels)
-    wrong = next((label for label in labels if not isinstance(label, str)), None)
-    if wrong is not None:
-        raise TypeError(f"labels must be text, got {wrong!r}.")
+    wrong = [label for label in labels if not isinstance(label, str)]
+    if wrong:
+        raise TypeError(f"labels must be text, got {wrong[0]!r:.80}.")
     broken = next((label for label in labels if len(label.splitlines()) != 1), None)
     if broken is not None:
-        raise ValueError(f"a label must be one line of text, got {broken!r}.")
+        raise ValueError(f"a label must be one line of text, got {broken!r:.80}.")
     if classes == 1 and len(labels) == 2:
         raise ValueError(
             f"the model has one output, but 2 labels were given ({', '.join(labels)}). Its number "

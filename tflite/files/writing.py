@@ -43,12 +43,15 @@ def check_writable(path: str | os.PathLike) -> Path:
     What a killed process left of an earlier save to this path is removed.
 
     Raises:
+        TypeError: it is no path.
         FileNotFoundError: its folder does not exist.
         NotADirectoryError: its folder is a file.
         IsADirectoryError: it is a folder itself.
         PermissionError: nothing may be written there.
         OSError: it is a device, a pipe or a socket, which a rename would replace.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"expected the path of a file to write, got {path!r:.80}.")
     path = Path(path)
     _check_place(path)
     folder = _target(path).parent

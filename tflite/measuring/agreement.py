@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,16 +87,27 @@ def compare(
         per_layer: also compare every layer whose output survives as a tensor of the file.
 
     Raises:
-        ValueError: no images, or images of another shape than the file takes.
+        TypeError: `model` is no Keras model, `images` are no numbers.
+        ValueError: no images, or images of another shape than the file takes; a model that is not
+            built.
     """
+    _check_model(model)
     file = open_file(path)
     data, image = file.data, read_metadata(file).image
     session = Session(file, image and image.of_file)
-    images = np.asarray(images, np.float32)
+    try:
+        images = np.asarray(images, np.float32)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"images must be an array of numbers: {error}") from error
     if images.ndim != 4 or not len(images) or images.shape[1:] != session.input_shape:
         raise ValueError(
             f"images must have the shape (N, {', '.join(map(str, session.input_shape))}) with "
             f"N >= 1, got {images.shape}."
+        )
+    if not _takes(model, images):
+        raise ValueError(
+            f"model {model.name!r} takes inputs of shape {tuple(model.inputs[0].shape[1:])}, the "
+            f"file images of {images.shape[1:]}: they are not the same network."
         )
     expected = _keras_outputs(model, images)
     found = session.run(_to_file(images, image))
@@ -144,6 +155,24 @@ def relative_error(model: "keras.Model", other: "keras.Model", images: np.ndarra
     error = np.abs(expected[finite].astype(np.float64) - together[finite])
     greatest = np.abs(expected[finite]).max(initial=0.0)
     return float(error.max(initial=0.0) / (greatest or 1.0))
+
+
+def _check_model(model: Any) -> None:
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, got {type(model).__name__}.")
+    if not (getattr(model, "inputs", None) and getattr(model, "outputs", None)):
+        raise ValueError(
+            f"model {model.name!r} has no inputs and outputs of its own: build it, or wrap a "
+            "subclassed one, x = keras.Input(shape); keras.Model(x, model(x))."
+        )
+
+
+def _takes(model: "keras.Model", images: np.ndarray) -> bool:
+    shape = model.inputs[0].shape
+    same = (n is None or n == m for n, m in zip(shape[1:], images.shape[1:], strict=False))
+    return len(shape) == images.ndim and all(same)
 
 
 def _to_file(images: np.ndarray, image: ImageInput | None) -> np.ndarray:

@@ -191,8 +191,11 @@ def plot_costs(costs: ModelCosts, path: str | os.PathLike, title: str = "") -> P
     """Draws bars by operator (MACs, bytes, share of the time) into a PNG file.
 
     Raises:
+        TypeError: `costs` is something else.
         FileNotFoundError, PermissionError, IsADirectoryError: if `path` cannot be written.
     """
+    if not isinstance(costs, ModelCosts):
+        raise TypeError(f"costs must be what measure_costs gives, got {type(costs).__name__}.")
     path = check_writable(path)
     figure = _figure(costs, title)
     with atomic_writer(path) as file:

@@ -65,8 +65,8 @@ class Session:
                 delegate=not keep_all_tensors,
                 keep_all_tensors=keep_all_tensors,
             )
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
+            inputs = self._interpreter.get_input_details()
+            outputs = self._interpreter.get_output_details()
         _check_ends(file.name, inputs, outputs)
         (self._input,), self._output = inputs, outputs[0]
         signature = self._input["shape_signature"]

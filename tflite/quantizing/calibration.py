@@ -86,6 +86,13 @@ def representative_dataset(
     """
     if not isinstance(count, int) or count < 1:
         raise ValueError(f"count must be a positive whole number, got {count!r}.")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number, 0 or more, got {seed!r}.")
+    if preprocessing is not None and not callable(preprocessing):
+        raise TypeError(
+            f"preprocessing must be callable, such as slimnets.preprocessing(name), got "
+            f"{preprocessing!r:.80}."
+        )
     prepare = partial(_to_input_space, preprocessing=preprocessing)
     if isinstance(source, str) and source.startswith("builtin:"):
         candidates = _of_array(_builtin_images(source), seed)
