@@ -19,6 +19,8 @@ def make_divisible(value: float, divisor: int = 8, min_value: int | None = None)
     would lose more than a tenth, one `divisor` is added.
     Source: TF-Slim `mobilenet/conv_blocks.py`, `_make_divisible`.
     """
+    if not isinstance(value, Real) or not abs(value) < float("inf"):
+        raise ValueError(f"value must be a finite number, got {value!r:.80}.")
     rounded = max(min_value or divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 

@@ -349,6 +349,8 @@ def end_points(model: keras.Model) -> EndPoints:
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model, got {type(model).__name__}.")
+    if not model.built:
+        raise ValueError(f"Model {model.name!r} is not built: give it an Input.")
     found: EndPoints = {}
     for layer in model.layers:
         if "." in layer.name or isinstance(layer, keras.layers.InputLayer):

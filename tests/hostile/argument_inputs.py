@@ -136,7 +136,7 @@ def _others() -> Iterator[Attempt]:
     yield from _of("make_divisible", slimnets.make_divisible, "value", ("8", None, [], NAN, INF))
     for scope in ("mobilenet_v1_arg_scope", "training_scope"):
         for argument, values in {
-            "weight_decay": ("x", None, [], -1, NAN),
+            "weight_decay": ("x", None, []),
             "stddev": ("x", [], -1, NAN),
             "batch_norm_decay": ("x", None, [], NAN, 7),
         }.items():

@@ -120,8 +120,9 @@ def _attempt(function: Callable[[], object], word: str | None) -> tuple[str, str
         if type(error) not in _CLEAR:
             where = traceback.extract_tb(error.__traceback__)[-1]
             return "crash", f"{text} [{where.filename.split('/')[-1]}:{where.lineno}]"[:400]
-        named = word in message if word is not None else _is_ours(error)
-        if not message or "\n" in message or not named:
+        # A list of all weights that do not fit takes several lines.
+        clear = _is_ours(error) if word is None else word in message and "\n" not in message
+        if not message or not clear:
             return "unclear", text[:400]
         if len(message) > 2000:
             return "unclear", f"{len(message)} letters: {text[:200]}"

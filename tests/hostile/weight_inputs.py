@@ -136,7 +136,7 @@ def _keras(rng: np.random.Generator) -> tuple[str, bytes]:
         "config": {"layers": json.loads(json.dumps(_LAYERS))},
     }
     if kind < 4:
-        _spoil_config(config, rng)
+        spoil_config(config, rng)
     text = json.dumps(config).encode()
     if kind == 4:
         text = (b"[" * 200_000, b'{"config":' * 500 + b"0" + b"}" * 500, b"", b"\xff", b"[]")[
@@ -158,8 +158,8 @@ def _keras(rng: np.random.Generator) -> tuple[str, bytes]:
     return ".keras", spoil_bytes(data, rng) if kind == 7 else data
 
 
-def _spoil_config(config: Any, rng: np.random.Generator) -> None:
-    """Another value for one field, at any depth."""
+def spoil_config(config: Any, rng: np.random.Generator) -> None:
+    """Gives one field of a Keras configuration another value, at any depth."""
     places = []
     waiting = [config]
     while waiting:
@@ -171,7 +171,8 @@ def _spoil_config(config: Any, rng: np.random.Generator) -> None:
                 waiting.append(node[key])
     node, key = places[int(rng.integers(len(places)))]
     if rng.random() < 0.3:
-        node, key = config["config"]["layers"][1]["config"], "epsilon"
+        norms = [place for place in places if place[1] == "epsilon"]
+        node, key = norms[int(rng.integers(len(norms)))]
     others = (*HOSTILE_INTEGERS, *HOSTILE_FLOATS, None, "small", [], {}, [None], True, "x" * 10_000)
     node[key] = others[int(rng.integers(len(others)))]
 
