@@ -75,10 +75,12 @@ def _graph_memory(model: schema.ModelT, graph: schema.SubGraphT) -> Memory:
     tensors, operators = _list(graph.tensors), _list(graph.operators)
     constants = [has_data(model, tensor) for tensor in tensors]
     shapes = [_sizes(tensor.shape) for tensor in tensors]
-    # One step before the operators, for the inputs, and one behind them, for the outputs.
+    # One step before the operators, for the inputs, and one behind them, for the outputs. LiteRT
+    # keeps both to the end.
     change = np.zeros(len(operators) + 3, np.float64)
     first = dict.fromkeys(map(int, _list(graph.inputs)), 0)
-    last = dict.fromkeys(map(int, _list(graph.outputs)), len(operators) + 1)
+    ends = map(int, (*_list(graph.inputs), *_list(graph.outputs)))
+    last = dict.fromkeys(ends, len(operators) + 1)
     for step, operator in enumerate(operators, 1):
         scratch = 0
         inputs, outputs = _list(operator.inputs), _list(operator.outputs)

@@ -275,6 +275,8 @@ def _arena_bytes(content: bytes, graph: Graph) -> int:
             view = interpreter.tensor(detail["index"])()
         except ValueError:  # Sized while running (a dynamic tensor): it has no place yet.
             continue
+        if view is None:  # A string or a resource is no array.
+            continue
         start = view.__array_interface__["data"][0]
         spans.append((start, start + view.nbytes))
     return _covered(spans)
