@@ -38,3 +38,16 @@ def test_thousands_of_spoiled_files_are_read_or_refused_by_name(generator, input
 def test_the_runner_sees_how_each_input_ended_and_goes_on():
     kinds = [outcome.kind for outcome in run("sick_inputs", range(6))]
     assert kinds == ["ok", "died", "crash", "unclear", "crash", "ok"]
+
+
+@pytest.mark.slow
+def test_spoiled_models_are_loaded_or_refused_by_name():
+    assert_harmless(run("keras_inputs", range(150), limit_address_space=False), 150)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", range(4))
+def test_wrong_arguments_are_refused_in_words_of_our_own(group):
+    outcomes = run("argument_inputs", range(group, group + 1), limit_address_space=False)
+    assert len(outcomes) > 100
+    assert bad(outcomes) == []

@@ -212,3 +212,13 @@ def test_a_truncated_archive_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"cut\.tgz"):
         download.extract_tgz(path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_archive_whose_checksum_is_wrong_is_refused(tmp_path):
+    path = archive(tmp_path / "flipped.tgz", "a", content=bytes(range(256)) * 400)
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1  # gzip's CRC-32, which stands before the length
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"flipped\.tgz cannot be unpacked.*CRC"):
+        download.extract_tgz(path)
+    assert list(tmp_path.iterdir()) == [path]
