@@ -8,9 +8,9 @@ import numpy as np
 from keras import layers, ops
 
 from tflite.rewriting import PASSES, Pass, model_of, rewrite, simplify_for_deployment
+from tflite.rewriting.from_keras import read_model
 from tflite.rewriting.graph import Graph, Node, Value
 from tflite.rewriting.passes import Form, PassReport
-from tflite.rewriting.reading import read_model
 from tflite.targets import TARGETS
 
 # A target and a precision it takes, so that every form of every rewrite is met.

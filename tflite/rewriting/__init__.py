@@ -26,10 +26,10 @@ from tflite.rewriting import (
     slices,
     upsampling,
 )
-from tflite.rewriting.building import build_model
+from tflite.rewriting.from_keras import read_model
 from tflite.rewriting.graph import Graph
 from tflite.rewriting.passes import Form, PassReport
-from tflite.rewriting.reading import read_model
+from tflite.rewriting.to_keras import build_model
 
 Pass = Callable[[Graph, Form], PassReport]
 AfterPass = Callable[[PassReport, Graph], None]

@@ -2,8 +2,8 @@
 
 A `Node` is one call of one layer or operation. Every call has a node of its own, so a layer that
 is called twice can be rewritten at one call and not at the other; calls that still agree when the
-model is built again share one layer again. `reading` makes a graph of a Keras model, `building` a
-Keras model of a graph.
+model is built again share one layer again. `from_keras` makes a graph of a Keras model,
+`to_keras` a Keras model of a graph.
 
 The graph owns its edges. Each `Value` knows its readers, whatever is done to it: setting a node's
 `inputs` is all it takes, here or in `Graph.replace` and `Graph.insert_after`. A node counts as a
