@@ -17,7 +17,7 @@ from slimnets.data import Source
 from tflite import progress
 from tflite.files.labels import read_labels
 from tflite.images import Preprocessing, read_rgb
-from tflite.keras_models import load_file
+from tflite.keras_models import load_file, output_kind
 
 _BATCH = 64
 
@@ -58,12 +58,16 @@ class Classifier:
     """A model of any kind as one function.
 
     Attributes:
-        probabilities: uint8 images or paths, as `Preprocessing` takes them → float32 (N, classes).
+        probabilities: uint8 images or paths, as `Preprocessing` takes them → float32 (N, classes):
+            what the model's last activation makes, softmax applied to logits.
         labels: class names; empty if the file has none.
+        are_probabilities: False where the model gives other numbers (a single linear output, such
+            as an age), which are told as they are.
     """
 
     probabilities: Callable[[Sequence[Any]], np.ndarray]
     labels: tuple[str, ...] = ()
+    are_probabilities: bool = True
 
 
 def evaluate(
@@ -222,12 +226,13 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
 
 def _keras_classifier(file: KerasFile) -> Classifier:
     model, prepare = file.model, file.preprocessing
+    gives = output_kind(model)
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:
         outputs = np.asarray(model.predict_on_batch(prepare(images)), np.float32)
-        return _as_probabilities(outputs)
+        return _softmax(outputs) if gives == "logits" else outputs
 
-    return Classifier(probabilities, file.labels)
+    return Classifier(probabilities, file.labels, gives != "numbers")
 
 
 def _tflite_classifier(path: Path, like: str | None) -> Classifier:
@@ -239,6 +244,7 @@ def _tflite_classifier(path: Path, like: str | None) -> Classifier:
             # Upright RGB, as everywhere here; the rest of the way is the file's own affair.
             lambda images: predictor.predict([read_rgb(image) for image in images]),
             tuple(predictor.labels),
+            predictor.gives != "numbers",
         )
     from tflite.measuring.litert import open_interpreter
 
@@ -247,13 +253,12 @@ def _tflite_classifier(path: Path, like: str | None) -> Classifier:
     return Classifier(
         lambda images: predictor.predict(prepare(images), preprocessed=True),
         tuple(predictor.labels),
+        predictor.gives != "numbers",
     )
 
 
-def _as_probabilities(outputs: np.ndarray) -> np.ndarray:
-    if outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
-        return outputs
-    exponents = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exponents / exponents.sum(axis=-1, keepdims=True)
 
 

@@ -91,8 +91,9 @@ def convert(
     """Converts a Keras model of images into a verified .tflite file.
 
     The file has a static batch, one signature `serving_default` from `image` to `probabilities`
-    (where the network ends in a softmax or a sigmoid) or `logits`, TFLite Metadata, and is the
-    same, byte for byte, for the same arguments.
+    (where the network ends in a softmax or a sigmoid), `logits` or `numbers` (one number of a
+    linear layer, or another activation's), TFLite Metadata, and is the same, byte for byte, for the
+    same arguments.
 
     Args:
         model_or_path: a built functional (or Sequential) Keras 3 model with one image input
@@ -329,8 +330,7 @@ def _noise(image: ImageInput | None, shape: tuple[int, int, int]) -> np.ndarray:
 def _finish(data: bytes, metadata: Metadata) -> bytes:
     """The file with its signature, its metadata and its labels."""
     flat = flatbuffer.unpack(data)
-    output = "probabilities" if flatbuffer.ends_in_probabilities(flat) else "logits"
-    set_signature(flat, [INPUT_NAME], [output])
+    set_signature(flat, [INPUT_NAME], [flatbuffer.output_kind(flat)])
     flat.description = "Converted from Keras."
     attach(flat, metadata)
     return append_labels(flatbuffer.pack(flat), metadata.labels)

@@ -125,6 +125,31 @@ def check(model: "keras.Model") -> tuple[int, int, int]:
     return shape[1:]
 
 
+def output_kind(model: "keras.Model") -> str:
+    """What a model's one output is: see `tflite.files.flatbuffer.output_kind`.
+
+    By the last layer that does more than move numbers; of a layer or function that is not known,
+    as of a linear one.
+    """
+    import keras
+
+    output = model.outputs[0]
+    tensor, passes = output, ("Reshape", "Flatten", "Dropout", "Identity", "Squeeze", "ExpandDims")
+    while type(tensor._keras_history.operation).__name__ in passes:
+        (tensor,) = tensor._keras_history.operation._inbound_nodes[
+            tensor._keras_history.node_index
+        ].input_tensors
+    operation = tensor._keras_history.operation
+    name = type(operation).__name__.lower()
+    activation = getattr(operation, "activation", None)
+    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return "probabilities"
+    if name in ("softmax", "sigmoid"):
+        return "probabilities"
+    activated = activation not in (None, keras.activations.linear) or "relu" in name
+    return "numbers" if activated or output.shape[-1] == 1 else "logits"
+
+
 def _check_weights(model: "keras.Model") -> None:
     import keras
 

@@ -23,6 +23,7 @@ class Predictor:
     Attributes:
         labels: a name for each class; empty if the file holds none.
         image: what the file says about its input; None if it says nothing.
+        gives: what the network ends in: "probabilities", "logits" or "numbers".
     """
 
     def __init__(self, path: str | os.PathLike | bytes, num_threads: int | None = None) -> None:
@@ -48,10 +49,10 @@ class Predictor:
         self.labels = metadata.labels
         self.image = metadata.image
         self._session = Session(file, self.image and self.image.of_file, num_threads)
-        self._gives_probabilities = flatbuffer.ends_in_probabilities(file.model)
+        self.gives = flatbuffer.output_kind(file.model)
 
     def predict(self, images: Any, preprocessed: bool = False) -> np.ndarray:
-        """Probabilities for one image or several.
+        """What the network answers to one image or several: probabilities, of a classifier.
 
         Args:
             images: a path, a PIL image, a uint8 array (height, width[, channels]) of any size,
@@ -61,7 +62,8 @@ class Predictor:
 
         Returns:
             float32 (N, classes), or (N, height, width, classes) from a dense prediction. A file
-            that ends in logits gets the softmax here (the sigmoid, for a single class).
+            that ends in logits gets the softmax here; one that gives numbers (a single linear
+            output, such as an age) is not touched.
 
         Raises:
             TypeError: floating-point images without `preprocessed=True`, or the reverse.
@@ -73,7 +75,7 @@ class Predictor:
             outputs = self._session.run(batch if self.image is None else self.image.to_file(batch))
         else:
             outputs = np.concatenate([*self._of_pixels(_pixels_only(images))])
-        return outputs if self._gives_probabilities else _to_probabilities(outputs)
+        return _softmax(outputs) if self.gives == "logits" else outputs
 
     def _of_pixels(self, images: Sequence[Any]) -> Iterator[np.ndarray]:
         """Outputs batch by batch, so that only one batch of prepared images is in memory."""
@@ -117,8 +119,6 @@ def _pixels_only(images: Any) -> Sequence[Any]:
     return images
 
 
-def _to_probabilities(logits: np.ndarray) -> np.ndarray:
-    if logits.shape[-1] == 1:
-        return 1 / (1 + np.exp(-logits))
+def _softmax(logits: np.ndarray) -> np.ndarray:
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exponents / exponents.sum(axis=-1, keepdims=True)

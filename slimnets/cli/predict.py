@@ -29,12 +29,12 @@ from rich.table import Table
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
 from slimnets.cli.outcomes import PartialFailure
+from tflite.images import image_files, is_hidden
 
 if TYPE_CHECKING:
     from slimnets.evaluation import Classifier
 
 _AT_ONCE = 16
-_JUNK = "__MACOSX"  # what macOS puts into archives: resource forks named as the images
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -68,7 +68,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     classifier = open_classifier(file, like=options.like)
     names = _names(file, classifier)
     answers = list(_answers(classifier.probabilities, images))
-    kind = _kind([answer.row for answer in answers if answer.row is not None])
+    kind = "probability" if classifier.are_probabilities else "value"
     table = Table("image", "class", kind, box=None, pad_edge=False)
     predictions = []
     for answer in answers:
@@ -95,25 +95,16 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
 def _images(word: str) -> list[str]:
     """The images that a word of the command line means; the word itself where there are none."""
     if Path(word).is_dir():
-        return _in_folder(Path(word)) or [word]
+        return [str(path) for path in image_files(Path(word))] or [word]
     if not Path(word).exists() and glob.has_magic(word):
         matches = glob.glob(word, recursive=True)  # without what begins with a dot
-        files = [name for name in matches if Path(name).is_file() and _JUNK not in Path(name).parts]
+        files = [
+            name
+            for name in matches
+            if Path(name).is_file() and not any(map(is_hidden, Path(name).parts))
+        ]
         return sorted(files) or [word]
     return [word]
-
-
-def _in_folder(folder: Path) -> list[str]:
-    from PIL import Image
-
-    known = Image.registered_extensions()
-    return [
-        str(path)
-        for path in sorted(folder.rglob("*"))
-        if known.get(path.suffix.lower()) in Image.OPEN
-        and not any(part.startswith((".", _JUNK)) for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
 
 
 def _names(file: str, classifier: Classifier) -> tuple[str, ...]:
@@ -164,11 +155,6 @@ def _answer(probabilities: Callable[[Sequence[Any]], np.ndarray], image: str) ->
         told = str(error) or type(error).__name__
         return _Answer(image, error=told if image in told else f"{image}: {told}")
     return _Answer(image, row)
-
-
-def _kind(rows: list[np.ndarray]) -> str:
-    """What the model's outputs are: a head may also give raw numbers, told as they are."""
-    return "probability" if all(row.min() >= 0 and row.max() <= 1 for row in rows) else "value"
 
 
 def _best(row: np.ndarray, names: tuple[str, ...], kind: str, top: int) -> list[dict[str, Any]]:

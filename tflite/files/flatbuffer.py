@@ -29,6 +29,9 @@ _MOVES_VALUES = frozenset(
     | {"EXPAND_DIMS", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "GATHER", "UNPACK", "MIRROR_PAD"}
 )
 _PROBABILITY_OPS = frozenset({"SOFTMAX", "LOGISTIC"})
+_ACTIVATION_OPS = frozenset(
+    {"ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "PRELU", "RELU", "RELU6", "RELU_N1_TO_1", "TANH"}
+)
 _PASSES_VALUES = frozenset({"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE", "CAST", "TRANSPOSE"})
 
 
@@ -140,14 +143,32 @@ def producers(graph: schema.SubGraphT) -> dict[int, schema.OperatorT]:
     return {int(index): op for op in graph.operators for index in op.outputs}
 
 
-def ends_in_probabilities(model: schema.ModelT, output: int = 0) -> bool:
-    """Whether an output is a softmax's or a sigmoid's, moved or requantized since or not."""
+def output_kind(model: schema.ModelT, output: int = 0) -> str:
+    """What an output's numbers are, by the operator that made them, moved or requantized since.
+
+    Returns:
+        "probabilities" of a softmax or a sigmoid; "logits" where several numbers come from a linear
+        layer, scores of classes before a softmax; "numbers" where one does (an age, an angle), or
+        where another activation made them.
+    """
     graph = model.subgraphs[0]
     written_by = producers(graph)
-    operator = written_by.get(int(graph.outputs[output]))
+    index = int(graph.outputs[output])
+    shape = [int(size) for size in graph.tensors[index].shape]
+    operator = written_by.get(index)
     while operator is not None and operator_name(model, operator) in _PASSES_VALUES:
         operator = written_by.get(int(operator.inputs[0]))
-    return operator is not None and operator_name(model, operator) in _PROBABILITY_OPS
+    name = "" if operator is None else operator_name(model, operator)
+    if name in _PROBABILITY_OPS:
+        return "probabilities"
+    fused = getattr(operator and operator.builtinOptions, "fusedActivationFunction", 0)
+    activated = name in _ACTIVATION_OPS or fused != schema.ActivationFunctionType.NONE
+    return "numbers" if activated or (shape and shape[-1] == 1) else "logits"
+
+
+def ends_in_probabilities(model: schema.ModelT, output: int = 0) -> bool:
+    """Whether an output is a softmax's or a sigmoid's, moved or requantized since or not."""
+    return output_kind(model, output) == "probabilities"
 
 
 def tensors_with_the_range_of(model: schema.ModelT, tensor: int) -> list[int]:

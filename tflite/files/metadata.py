@@ -210,7 +210,7 @@ def _read_image_input(model: schema.ModelT, table: "_Table | None") -> ImageInpu
         return None
     _, height, width, channels = (max(n, 1) for n in shape)
     mean, std = (_per_channel(values, channels, "mean") for values in found)
-    return _checked_image(ImageInput((height, width), mean, std), shape)
+    return _checked_image(ImageInput((height, width), mean=mean, std=std), shape)
 
 
 def _open_shape(tensor: schema.TensorT) -> tuple[int, ...]:
