@@ -135,6 +135,7 @@ def jpeg(noise, exif=b"") -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of the block
 @pytest.mark.parametrize(
     "block",
     [

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tflite
 from slimnets import cli
 
 ROOT = Path(__file__).parents[3]
@@ -187,6 +188,34 @@ def test_keras_and_device_files_are_evaluated_and_asked_alike(workdir, file):
     ]
     shown = slimnets("predict", workdir / file, workdir / "seven.png", "--top=3")
     assert "seven.png" in shown.stdout
+
+
+@pytest.mark.slow
+def test_what_stands_beside_a_model_goes_where_it_goes(workdir, tmp_path, capsys):
+    """Without labels.txt: names and preprocessing are the description's, in a device file too."""
+    (tmp_path / "digits.keras").write_bytes((workdir / "best.keras").read_bytes())
+    described = json.loads((workdir / "best.json").read_text("utf-8"))
+    described["labels"] = [f"digit {i}" for i in range(10)]
+    described["preprocessing"]["crop_fraction"] = 0.75
+    (tmp_path / "digits.json").write_text(json.dumps(described), "utf-8")
+    out = tmp_path / "digits.tflite"
+    words = ["convert", f"{tmp_path}/digits.keras", f"--out={out}", "--precision=float32"]
+    assert cli.main(words) == 0
+    found = tflite.read_metadata(out)
+    assert found.labels == tuple(f"digit {i}" for i in range(10))
+    assert (found.image.size, found.image.crop_fraction) == ((32, 32), 0.75)
+    tops = []
+    for file in (tmp_path / "digits.keras", out):
+        capsys.readouterr()
+        assert cli.main(["predict", str(file), str(workdir / "seven.png"), "--json"]) == 0
+        (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+        tops.append(prediction["classes"][0])
+    assert tops[0]["name"] == tops[1]["name"] == f"digit {tops[0]['index']}"
+    assert tops[0]["probability"] == pytest.approx(tops[1]["probability"], abs=1e-4)
+    described["labels"] = described["labels"][:9]
+    (tmp_path / "digits.json").write_text(json.dumps(described), "utf-8")
+    assert cli.main(["predict", f"{tmp_path}/digits.keras", f"{workdir}/seven.png"]) == 1
+    assert "it names 9 classes, but the model has 10" in capsys.readouterr().err
 
 
 @pytest.mark.slow
