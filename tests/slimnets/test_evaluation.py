@@ -111,7 +111,9 @@ def test_a_described_file_is_opened_as_described(file, caplog):
     # Red 255 → (1 - 1) / 0.5 = 0; green and blue 0 → (-1 - 1) / 0.5 = -4.
     (row,) = classifier.probabilities([np.full((3, 3, 3), (255, 0, 0), np.uint8)])
     np.testing.assert_allclose(row, np.exp([0, -4, -4]) / np.exp([0, -4, -4]).sum(), atol=1e-6)
-    assert caplog.text == ""
+    # TensorFlow may have something to say of its own.
+    assert "guessed" not in caplog.text
+    assert "name the classes" not in caplog.text
 
 
 def test_another_networks_preprocessing_may_be_asked_for(file):
