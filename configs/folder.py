@@ -13,7 +13,7 @@ def get_config():
     config.model.input_size = (128, 128)
     config.model.kwargs.global_pool = True
     config.model.kwargs.dropout_keep_prob = 0.9
-    # TF-Slim's 0.9997 averages over thousands of steps; small folders do not have as many.
+    # The default, 0.99, averages over hundreds of steps; an epoch of a small folder has fewer.
     config.model.kwargs.arg_scope = {"batch_norm": {"momentum": 0.9}}
 
     config.data.source = "folder:photos"

@@ -13,7 +13,7 @@ from typing import Any
 
 from slimnets import layers
 from slimnets import lazy_keras as keras
-from slimnets.arg_scope import Scope, family_defaults
+from slimnets.arg_scope import Scope, family_defaults, merge
 from slimnets.arg_scope import arg_scope as scope_of_call
 from slimnets.arguments import check_arguments, check_input_shape
 from slimnets.builder import EndPoints, build_body, check_image_batch, check_multiplier
@@ -34,10 +34,19 @@ def image_input(input_shape: Sequence[int | None], inputs: Any = None) -> Any:
     return keras.Input(tuple(input_shape), name="image")
 
 
+# Keras's own, which trainings of a few hundred steps and of many thousand both do well with.
+_BRIEF_TRAINING: Scope = {"batch_norm": {"momentum": 0.99}}
+
+
 @contextmanager
 def scopes(family: Scope, own: Scope | None) -> Iterator[None]:
-    """The scopes of one call: `own` over the active ones over the family's defaults."""
-    with family_defaults(family), scope_of_call(own):
+    """The scopes of one call: `own` over the active ones over the family's defaults.
+
+    The momentum of batch norm is of those only where a scope was asked for: the published ones, up
+    to 0.9997, are made for hundreds of thousands of steps, and a model that is trained for a few
+    hundred would fit its images and predict at chance.
+    """
+    with family_defaults(merge(family, _BRIEF_TRAINING)), scope_of_call(own):
         yield
 
 

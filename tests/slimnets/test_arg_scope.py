@@ -45,7 +45,7 @@ def test_no_decay_means_no_losses():
 
 def test_batch_norm_decay_and_epsilon_arrive():
     scope = slimnets.mobilenet_v1_arg_scope(batch_norm_decay=0.9, batch_norm_epsilon=1e-5)
-    for model, momentum, epsilon in ((build(), 0.9997, 1e-3), (build(arg_scope=scope), 0.9, 1e-5)):
+    for model, momentum, epsilon in ((build(), 0.99, 1e-3), (build(arg_scope=scope), 0.9, 1e-5)):
         norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
         assert len(norms) == 27
         assert {(n.momentum, n.epsilon, n.center, n.scale) for n in norms} == {
@@ -61,7 +61,7 @@ def test_scopes_nest_and_inner_ones_override_argument_by_argument():
     after = build().get_layer("Conv2d_0.bn")
     assert (nested.momentum, nested.epsilon) == (0.7, 1e-4)
     assert (called.momentum, called.epsilon) == (0.7, 1e-6)
-    assert (after.momentum, after.epsilon) == (0.9997, 1e-3)
+    assert (after.momentum, after.epsilon) == (0.99, 1e-3)
 
 
 def test_an_explicit_argument_overrides_the_scope():
@@ -144,3 +144,31 @@ def test_a_seed_makes_the_same_weights_and_the_saved_initializer_is_kerass():
         np.testing.assert_array_equal(first, second)
     config = models[0].get_layer("Conv2d_3_pointwise.conv").get_config()["kernel_initializer"]
     assert (config["class_name"], config["config"]["stddev"]) == ("TruncatedNormal", 0.09)
+
+
+FAMILIES = {
+    "mobilenet_v1": 27,
+    "mobilenet_v1_cifar": 27,
+    "mobilenet_v2": 52,
+    "mobilenet_v3_small": 34,
+    "mobilenet_edgetpu": None,
+    "squeezenet_cifar": None,
+    "shufflenet_v1": None,
+    "shufflenet_v2": None,
+    "efficientnet_lite0": None,
+}
+
+
+@pytest.mark.parametrize("network", FAMILIES)
+def test_without_a_scope_batch_norm_forgets_as_kerass_own_does(network):
+    model = getattr(slimnets, network)((32, 32, 3), num_classes=2)
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(norms) == (FAMILIES[network] or len(norms)) > 0
+    assert {norm.momentum for norm in norms} == {0.99}
+
+
+def test_with_tf_slims_scope_batch_norm_forgets_as_in_tf_slim():
+    v1 = build(arg_scope=slimnets.mobilenet_v1_arg_scope())
+    v2 = slimnets.mobilenet_v2((32, 32, 3), arg_scope=slimnets.training_scope(), num_classes=2)
+    assert v1.get_layer("Conv2d_0.bn").momentum == 0.9997
+    assert v2.get_layer("layer_1.bn").momentum == 0.997
