@@ -407,6 +407,7 @@ FAMILY = register(
         styles={"mobilenetv3": INCEPTION, "mobilenetedgetpu": INCEPTION},
         variant=_variant_of_model,
         shape_options=("depth_multiplier", "reduced_tail", "minimalistic"),
+        before_classifier=("Conv_2",),
         sources=_SOURCES,
         checkpoints=(
             CheckpointNaming(

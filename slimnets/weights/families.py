@@ -56,6 +56,7 @@ class Family:
             classes; None: not one of this family. Where a landmark is missing it may raise
             ValueError or IndexError.
         classifier: the unit whose width is the number of classes.
+        before_classifier: units that stand between the pool and it, and only there.
         state_dicts, checkpoints, keras_models: its names in other libraries' files.
     """
 
@@ -66,6 +67,7 @@ class Family:
     styles: Mapping[str, Preprocessing]
     variant: Callable[[Any, Sequence[str], int], Variant | None]
     classifier: str = LOGITS
+    before_classifier: tuple[str, ...] = ()
     shape_options: tuple[str, ...] = ("depth_multiplier",)
     sources: Sequence[WeightSource] = ()
     state_dicts: Sequence[StateDictNaming] = ()
@@ -122,9 +124,10 @@ def classes_of(model: Any) -> int:
 
 def is_classifier_name(name: str) -> bool:
     """Whether a layer of ours has the number of classes as its width, or precedes such a one."""
-    return name.startswith(
-        tuple(f"{family.classifier.partition('.')[0]}." for family in families())
+    units = (
+        unit for family in families() for unit in (family.classifier, *family.before_classifier)
     )
+    return name.startswith(tuple(f"{unit}." for unit in units))
 
 
 def is_classifier(layer: Any) -> bool:

@@ -7,7 +7,8 @@ maps of even height and width; those with `odd_as_same` pad an odd map as SAME d
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,64 @@ def find_naming(names: Collection[str]) -> KerasNaming | None:
     return next(namings, None)
 
 
+_STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+def named(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights by the present names of their layers and variables, `layer/variable`.
+
+    `.keras` and `.weights.h5` number a layer's variables; Keras 2 put `:0` after them and called
+    MobileNetV3's layers `expanded_conv/depthwise/BatchNorm`; a model inside a model comes with its
+    own name in front.
+    """
+    slashed = any(name.startswith("expanded_conv/") for name in tensors)
+    counts = Counter(name.rpartition("/")[0] for name in tensors)
+    found = {}
+    for name, tensor in tensors.items():
+        layer, _, variable = name.partition(":")[0].rpartition("/")
+        if variable.isdecimal():
+            kinds = _STATISTICS if counts[layer] == len(_STATISTICS) else ("kernel", "bias")
+            variable = kinds[int(variable)] if int(variable) < len(kinds) else variable
+        if slashed:
+            layer = layer.replace("BatchNorm", "bn").replace("/", "_").lower()
+        variable = "kernel" if variable == "depthwise_kernel" else variable
+        short = f"{layer.rpartition('/')[2]}/{variable}"
+        found[name if short in found else short] = (
+            tensor  # the second of two networks stays unknown
+        )
+    return found
+
+
+def in_order(model: Any, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights of a file by the names that `model`'s counterpart has, in the order of both.
+
+    keras.applications reads its own files so, since their layers were called otherwise once. As
+    they are, where the model has no counterpart or some shape before the classifier is another.
+    """
+    for naming in _namings():
+        try:
+            expected = entries(model, naming, {})
+        except ValueError:
+            continue  # the model is another network
+        features = [entry for entry in expected if not entry.classifier]
+        alike = [
+            e.shape == tuple(t.shape) for e, t in zip(features, tensors.values(), strict=False)
+        ]
+        if len(alike) < len(features) or not all(alike):
+            continue
+        head = [f"{layer}/{part}" for layer in naming.classifier for part in ("kernel", "bias")]
+        rest = [*tensors][len(features) :]
+        names = [entry.name for entry in features] + (head if len(head) == len(rest) else rest)
+        return dict(zip(names, tensors.values(), strict=True))
+    return dict(tensors)
+
+
+def is_head_name(naming: KerasNaming, features: Collection[str], name: str) -> bool:
+    """Whether a weight follows the `features`: the classifier, or layers of the user's own."""
+    known = name in features or re.match(naming.pattern, name)
+    return naming.is_classifier_name(name) or not known
+
+
 def tensors(source: Any) -> dict[str, np.ndarray]:
     """The weights of a model by `layer/variable`.
 
@@ -39,7 +98,7 @@ def tensors(source: Any) -> dict[str, np.ndarray]:
     """
     found = {
         f"{layer.name}/{variable.name}": variable.numpy()
-        for layer in weighted_layers(source)
+        for layer in _leaves(source)
         for variable in layer.weights
     }
     if find_naming(found) is None:
@@ -49,6 +108,12 @@ def tensors(source: Any) -> dict[str, np.ndarray]:
             f"{last}, the ones whose weights can be taken."
         )
     return found
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    """The layers with weights, also those of models inside."""
+    for layer in weighted_layers(model):
+        yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
 
 
 def entries(model: Any, naming: KerasNaming, shapes: Shapes) -> list[Entry]:

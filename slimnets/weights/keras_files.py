@@ -1,4 +1,4 @@
-"""Our own `.keras` and `.weights.h5` files, read by layer name and without building a model.
+"""Keras's `.keras`, `.weights.h5` and `.h5` files, read by layer name and without building a model.
 
 Keras keeps a layer's variables in `layers/<class>_<n>/vars/<i>`, with the layer's name in the
 attribute `name` of `vars`; a `.keras` file is a zip archive with that as `model.weights.h5`, and
@@ -8,6 +8,7 @@ the model's configuration as `config.json`, which is read as plain data.
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from slimnets.weights import keras_h5
 from slimnets.weights.families import families, is_classifier
+from slimnets.weights.kinds import is_hdf5
 from slimnets.weights.matching import Entry
 from slimnets.weights.units import weighted_layers
 from tflite.files.keras_archive import check_weights_file, open_keras_archive, plain_item
@@ -27,10 +30,14 @@ _DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, RuntimeE
 
 @dataclass(frozen=True)
 class WeightFile:
-    """The variables as h5py datasets by `layer/index`, and what is known of the layers by name."""
+    """The variables as h5py datasets by `layer/index`, and what is known of the layers by name.
+
+    `older`: of Keras's older layout, `layer/variable` in the model's order.
+    """
 
     tensors: Mapping[str, Any]
     layers: Mapping[str, Mapping[str, Any]]
+    older: bool = False
 
 
 @contextmanager
@@ -41,7 +48,7 @@ def open_file(path: Path) -> Iterator[WeightFile]:
         ValueError: not a weight file of Keras 3, or one whose data lie in other files.
     """
     with ExitStack() as stack:
-        if path.suffix == ".keras":
+        if not is_hdf5(path) and (path.suffix == ".keras" or zipfile.is_zipfile(path)):
             config, file = open_keras_archive(path, compressed=False)
             stack.enter_context(file)
             layers = _layers(config, path)
@@ -49,10 +56,11 @@ def open_file(path: Path) -> Iterator[WeightFile]:
             file, layers = stack.enter_context(_open_hdf5(path)), {}
         check_weights_file(file, path)
         try:
-            variables = dict(_variables(file, path))
+            older = keras_h5.is_older_layout(file)
+            variables = dict(keras_h5.variables(file) if older else _variables(file, path))
         except _DAMAGE as error:
-            raise ValueError(f"{path} is not a readable weight file of Keras 3: {error}") from error
-        yield WeightFile(variables, layers)
+            raise ValueError(f"{path} is not a readable weight file of Keras: {error}") from error
+        yield WeightFile(variables, {} if older else layers, older)
 
 
 def _open_hdf5(path: Path) -> Any:
@@ -95,6 +103,8 @@ def _variables(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
     layers = inside(file, "layers", h5py.Group)
     for key in layers:
         layer = inside(layers, key, h5py.Group)
+        if "layers" in layer:  # a model inside the model
+            yield from _variables(layer, path)
         if "vars" not in layer:
             continue
         variables = inside(layer, "vars", h5py.Group)
@@ -103,11 +113,11 @@ def _variables(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
             yield f"{name}/{index}", inside(variables, index, h5py.Dataset)
 
 
-def entries(model: Any) -> list[Entry]:
+def entries(model: Any, file: WeightFile) -> list[Entry]:
     """What `model` takes from a file of the same network."""
     return [
         Entry(
-            f"{layer.name}/{index}",
+            f"{layer.name}/{variable.name if file.older else index}",
             tuple(variable.shape),
             variable,
             np.asarray,
@@ -120,7 +130,8 @@ def entries(model: Any) -> list[Entry]:
 
 def classes(file: WeightFile) -> int:
     """How many classes the network in the file tells apart; 0 without a classifier."""
-    names = (f"{family.classifier}.conv/1" for family in families())
+    bias = "bias" if file.older else "1"
+    names = (f"{family.classifier}.conv/{bias}" for family in families())
     return next((file.tensors[name].shape[-1] for name in names if name in file.tensors), 0)
 
 
@@ -130,6 +141,12 @@ def epsilons(file: WeightFile, model: Any) -> dict[str, float]:
     known = {name: config for name, config in file.layers.items() if name in names}
     found = {name: config.get("epsilon") for name, config in known.items()}
     return {name: epsilon for name, epsilon in found.items() if epsilon is not None}
+
+
+def requirements(file: WeightFile) -> dict[str, Any]:
+    """The keywords with which a network of ours is built as the file's model, where it tells."""
+    explicit = any(name.endswith(".pad") for name in file.layers)
+    return {"use_explicit_padding": True} if explicit else {}
 
 
 def check_built_alike(model: Any, file: WeightFile, path: str | os.PathLike) -> None:

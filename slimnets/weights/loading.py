@@ -16,6 +16,7 @@ from slimnets.weights import (
     families,
     keras_applications,
     keras_files,
+    kinds,
     matching,
     pth,
     sources,
@@ -29,11 +30,9 @@ from slimnets.weights.prefixes import is_average
 from slimnets.weights.variants import Variant
 
 _LISTED = 8  # names in a remark
-_TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar")
-_KERAS_SUFFIXES = (".keras", ".weights.h5")
 _KINDS = (
-    "a .keras or .weights.h5 file, a PyTorch file (.pth, .pt), the prefix of a TF-Slim checkpoint, "
-    "'imagenet' or another name of the catalogue"
+    "a .keras, .weights.h5 or .h5 file, a PyTorch file (.pth, .pt, .ckpt, …), the prefix of a "
+    "TF-Slim checkpoint or its folder, 'imagenet' or another name of the catalogue"
 )
 
 
@@ -103,54 +102,71 @@ def load_weights(
     Args:
         model: a network of ours (also cloned, or loaded from a file).
         source: one of
-          - a path: a `.keras` or `.weights.h5` file of ours, a PyTorch file (`.pth`, `.pt`; read
-            without PyTorch), or the prefix of a TF-Slim checkpoint;
+          - a path, whatever it is called: a Keras file of ours or of a keras.applications model
+            (`.keras`, `.weights.h5`, `.h5`), a PyTorch file (a state dict, a training's
+            checkpoint or a saved model; read without PyTorch), or a TF-Slim checkpoint: its
+            prefix, or a training's folder, of which the latest counts;
           - "imagenet" (the catalogue's weights for this network) or a name of the catalogue, both
             downloaded and cached as `slimnets.weights.download` says;
-          - a mapping of names to arrays, as a PyTorch state dict, a TF-Slim checkpoint or the
-            layers of a keras.applications model have them;
+          - a mapping of names to arrays, as a PyTorch state dict or checkpoint, a TF-Slim
+            checkpoint or the layers of a keras.applications model have them;
           - a `keras.applications` model of a family that is in the catalogue.
-        strict: False leaves the classifier as it is where the source's has another number of
-          classes, or where one of the two has none. The rest must fit in any case.
+          Names may have something in front (`module.`, `_orig_mod.`, `FeatureExtractor/`); of a
+          last and an averaged copy (EMA) the averaged one is taken.
+        strict: False leaves the classifier's layers as they are that do not fit: the source has
+          another number of classes, or one of the two has none. The rest must fit in any case.
         drop_background: take a source with one class more than the model, and leave out its class
           0. TF-Slim's ImageNet checkpoints have 1001 classes with the background first. Always on
-              for
-          those where the catalogue says so.
+          for those where the catalogue says so.
 
     Raises:
         ValueError: entries that are missing, unknown or of another shape, all listed, and which
           network the source looks like; a damaged or unsafe file; a model built unlike the
-              reference
-          (padding), with the argument that makes it alike.
+          reference (padding), with the argument that makes it alike.
         FileNotFoundError: no file of this name, and no such name in the catalogue.
         ConnectionError: a download that is not possible; says which file to put where.
         TypeError: `source` or `model` is none of the above.
     """
-    load(model, source, strict=strict, drop_background=drop_background)
+    _log(load(model, source, strict=strict, drop_background=drop_background))
 
 
 def load_for_building(model: Any, source: Any) -> None:
     """`load_weights` for a network's `weights=`, where `num_classes` says what is wanted.
 
     With as many classes as the source all must fit; else all but the classifier, and ImageNet's
-    1001 classes go into 1000 without their background.
+    1001 classes go into 1000 without their background. One line of the log says so.
 
     Raises:
         as `load_weights`.
     """
-    load(model, source, building=True)
+    _log(load(model, source, strict=None))
+
+
+def _log(loaded: Loaded) -> None:
+    if loaded.remarks:
+        logging.warning("%s: %s.", loaded.title, loaded.remarks)
 
 
 def load(
     model: Any,
     source: Any,
     *,
-    strict: bool = True,
-    drop_background: bool = False,
-    building: bool = False,
+    strict: bool | None = True,
+    drop_background: bool | None = None,
     advice: Advice = IN_PYTHON,
 ) -> Loaded:
-    """What `load_weights` and `load_for_building` do; logs the remarks, if there are any."""
+    """What `load_weights` does, without a word.
+
+    Args:
+        model, source: as there.
+        strict: as there; None: only where both have the same number of classes.
+        drop_background: as there; None: of a source known to have ImageNet's 1001 classes, where
+          the model has 1000.
+        advice: how the caller does what an error advises.
+
+    Raises:
+        as `load_weights`.
+    """
     import keras
 
     if not isinstance(model, keras.Model):
@@ -159,9 +175,10 @@ def load(
         reading, title, has_background = _read(model, source, stack)
         classes = reading.classes, families.classes_of(model)
         title = f"{title} → model {model.name!r}"
-        if building:
-            has_background |= reading.has_background and classes == (1001, 1000)
-            strict = classes[0] == classes[1]
+        if strict is None:
+            strict = classes[0] == classes[1] != 0
+        if drop_background is None:
+            drop_background = reading.has_background and classes == (1001, 1000)
         plan = matching.plan(
             reading.entries,
             reading.tensors,
@@ -176,7 +193,7 @@ def load(
         )
         reading.check_built_alike()
         matching.assign(model, plan.values, reading.epsilons)
-    loaded = Loaded(
+    return Loaded(
         title,
         len(plan.values),
         plan.kept,
@@ -185,9 +202,6 @@ def load(
         plan.background,
         reading.average,
     )
-    if loaded.remarks:
-        logging.warning("%s: %s.", title, loaded.remarks)
-    return loaded
 
 
 def _read(model: Any, source: Any, stack: ExitStack) -> tuple[_Reading, str, bool]:
@@ -219,12 +233,14 @@ def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
         near = families.nearest_source(str(path))
         hint = f" Did you mean {near!r}?" if near else ""
         raise FileNotFoundError(f"no weights {str(path)!r}: source must be {_KINDS}.{hint}")
-    if path.name.endswith(_TORCH_SUFFIXES):
+    kind = kinds.kind_of(path)
+    if kind == "torch":
         checkpoint = pth.read_checkpoint(path)
         return _read_mapping(model, checkpoint.arrays, checkpoint.average)
-    if path.name.endswith(_KERAS_SUFFIXES):
+    if kind == "keras":
         return _read_keras_file(model, path, stack)
-    raise ValueError(f"{path} is of no known kind: source must be {_KINDS}.")
+    what = kinds.describe(path)
+    raise ValueError(f"{path} is of no known kind ({what}): source must be {_KINDS}.")
 
 
 def _read_mapping(model: Any, tensors: Mapping[str, Any], average: str = "") -> _Reading:
@@ -247,8 +263,9 @@ def _read_mapping(model: Any, tensors: Mapping[str, Any], average: str = "") -> 
             beside=beside,
             has_background=True,
         )
-    if naming := keras_applications.find_naming(tensors):
-        return _read_keras_application(model, tensors, naming)
+    layers = keras_applications.named(tensors)
+    if naming := keras_applications.find_naming(layers):
+        return _read_keras_application(model, layers, naming)
     reading = _read_state_dict(model, tensors)
     return reading._replace(average=average or reading.average)
 
@@ -257,10 +274,12 @@ def _read_keras_application(
     model: Any, tensors: Mapping[str, Any], naming: KerasNaming
 ) -> _Reading:
     shapes = _shapes(tensors)
+    entries = keras_applications.entries(model, naming, shapes)
+    features = {entry.name for entry in entries if not entry.classifier}
     return _Reading(
-        keras_applications.entries(model, naming, shapes),
+        entries,
         tensors,
-        naming.is_classifier_name,
+        lambda name: keras_applications.is_head_name(naming, features, name),
         keras_applications.looks_like(naming, shapes),
         lambda: keras_applications.check_built_alike(model, naming),
         _epsilons(model, keras_applications.EPSILON),
@@ -315,8 +334,15 @@ def _epsilons(model: Any, epsilon: float) -> dict[str, float]:
 
 def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> _Reading:
     file = stack.enter_context(keras_files.open_file(path))
+    layers = keras_applications.named(file.tensors)
+    naming = keras_applications.find_naming(layers)
+    if naming is None and file.older:
+        layers = keras_applications.in_order(model, layers)
+        naming = keras_applications.find_naming(layers)
+    if naming is not None:
+        return _read_keras_application(model, layers, naming)
     return _Reading(
-        keras_files.entries(model),
+        keras_files.entries(model, file),
         file.tensors,
         families.is_classifier_name,
         None,
@@ -342,7 +368,11 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
             return dict(found.requires)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        if not path.name.endswith(_TORCH_SUFFIXES) or not path.is_file():
+        kind = None if tf_slim.checkpoint_prefix(path) else kinds.kind_of(path)
+        if kind == "keras":
+            with keras_files.open_file(path) as file:
+                return keras_files.requirements(file)
+        if kind is None:
             return {}
         source = pth.read_pth(path)
     naming = None

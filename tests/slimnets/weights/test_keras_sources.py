@@ -1,5 +1,6 @@
 """Weights of our own files and of keras.applications models."""
 
+import re
 import zipfile
 
 import h5py
@@ -130,6 +131,159 @@ def test_keras_applications_models_without_a_top_go_in_without_strict():
     refuses(ours, theirs, "no classifier: pass strict=False")
     load_weights(ours, theirs, strict=False)
     assert all(map(np.array_equal, weights(ours)[:-2], weights(theirs)))
+
+
+FAMILIES = {
+    "MobileNet": ("mobilenet_v1", 0.25),
+    "MobileNetV2": ("mobilenet_v2", 0.35),
+    "MobileNetV3Small": ("mobilenet_v3_small", 1.0),
+    "MobileNetV3Large": ("mobilenet_v3_large", 1.0),
+}
+SHAPE = (32, 32, 3)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def pair(request):
+    """A keras.applications model of 7 classes and its counterpart, with other weights."""
+    name, alpha = FAMILIES[request.param]
+    theirs = getattr(keras.applications, request.param)(SHAPE, alpha, weights=None, classes=7)
+    ours = getattr(slimnets, name)(SHAPE, depth_multiplier=alpha, num_classes=7)
+    return lively(theirs), ours
+
+
+def same_backbone(ours, theirs):
+    """Whether all convolutions and statistics before the classifier are the other's."""
+    features = [w for w in weights(ours) if w.shape[-1] != 7]
+    others = [w for w in weights(theirs) if w.shape[-1] != 7]
+    return len(features) == len(others) > 100 and all(map(np.array_equal, features, others))
+
+
+def same_classifier(ours, theirs):
+    return all(np.array_equal(a.ravel(), b.ravel()) for a, b in tails(ours, theirs))
+
+
+def tails(ours, theirs):
+    logits = ours.get_layer("Logits.Conv2d_1c_1x1.conv")
+    last = next(layer for layer in reversed(theirs.layers) if layer.weights)
+    return zip(logits.get_weights(), last.get_weights(), strict=True)
+
+
+def write_as_keras_2(path, model, layer_name=lambda name: name):
+    """Weights alone, as `mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5` has them."""
+    with h5py.File(path, "w") as file:
+        layers = [layer_name(layer.name) for layer in model.layers]
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for layer, name in zip(model.layers, layers, strict=True):
+            group = file.create_group(name)
+            depthwise = type(layer).__name__ == "DepthwiseConv2D"
+            kinds = ["depthwise_kernel" if depthwise else w.name for w in layer.weights]
+            paths = [f"{name}/{kind}:0" for kind in kinds]
+            group.attrs["weight_names"] = [path.encode() for path in paths]
+            for weight, inner in zip(layer.get_weights(), paths, strict=True):
+                group[inner] = weight
+
+
+@pytest.mark.parametrize("name", ["x.keras", "x.weights.h5", "x.h5", "keras2.h5", "no_suffix"])
+def test_keras_applications_files_are_read_by_their_layers(pair, name, tmp_path):
+    theirs, ours = pair
+    lively(ours, seed=1)
+    path = tmp_path / name
+    if name == "keras2.h5":
+        write_as_keras_2(path, theirs)
+    elif name == "x.weights.h5":
+        theirs.save_weights(path)
+    else:
+        theirs.save(tmp_path / ("x.keras" if name == "no_suffix" else name))
+    if name == "no_suffix":
+        (tmp_path / "x.keras").rename(path)
+    load_weights(ours, path)
+    assert same_backbone(ours, theirs)
+    assert same_classifier(ours, theirs)
+
+
+def as_first_released(name):
+    """Layers' names in the files that were published before Keras's names were settled."""
+    block = re.match(r"block_(\d+)_(\w+?)(_BN)?$", name)
+    if block:
+        number, part = block[1], block[2]
+        return (
+            f"bn{number}_conv_{number}_bn_{part}"
+            if block[3]
+            else f"mobl{number}_conv_{number}_{part}"
+        )
+    return name.replace("expanded_conv", "mobl0_conv_0")
+
+
+def as_keras_2_called_v3(name):
+    name = re.sub(r"^conv", "Conv", name).replace("logits", "Logits")
+    name = re.sub(r"_bn$", "/BatchNorm", name)
+    name = re.sub(r"squeeze_excite_conv", "squeeze_excite/Conv", name)
+    return re.sub(r"(expanded_conv(_\d+)?)_(expand|depthwise|project|squeeze)", r"\1/\3", name)
+
+
+@pytest.mark.parametrize("include_top", [True, False])
+@pytest.mark.parametrize(
+    ("title", "rename"),
+    [("MobileNetV2", as_first_released), ("MobileNetV3Small", as_keras_2_called_v3)],
+)
+def test_published_files_of_other_names_are_read(title, rename, include_top, tmp_path, caplog):
+    name, alpha = FAMILIES[title]
+    build = getattr(keras.applications, title)
+    theirs = lively(build(SHAPE, alpha, weights=None, classes=7, include_top=include_top))
+    write_as_keras_2(tmp_path / "weights.h5", theirs, rename)
+    ours = getattr(slimnets, name)(
+        SHAPE, depth_multiplier=alpha, num_classes=7, weights=tmp_path / "weights.h5"
+    )
+    if include_top:
+        assert same_backbone(ours, theirs)
+        assert same_classifier(ours, theirs)
+        assert not caplog.messages
+    else:
+        count = len(theirs.weights)
+        assert all(map(np.array_equal, weights(ours)[:count], weights(theirs)))
+        assert "the source has no classifier, the model 7 classes" in caplog.text
+
+
+def test_layers_of_ones_own_on_top_are_left_and_said(tmp_path, caplog):
+    base = keras.applications.MobileNetV2(SHAPE, 0.35, weights=None, include_top=False)
+    lively(base)
+    flat = keras.layers.GlobalAveragePooling2D()(base.output)
+    flat = keras.Model(base.input, keras.layers.Dense(3, name="mine")(flat))
+    nested = keras.Sequential(
+        [base, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, name="mine")]
+    )
+    for model in (flat, nested):
+        model.save(tmp_path / "mine.keras")
+        model.save(tmp_path / "mine.h5")
+        for source in (model, tmp_path / "mine.keras", tmp_path / "mine.h5"):
+            caplog.clear()
+            ours = slimnets.mobilenet_v2(
+                SHAPE, depth_multiplier=0.35, num_classes=0, weights=source
+            )
+            assert same_backbone(ours, base)
+            assert "mine/kernel, mine/bias" in caplog.text
+    refuses(
+        slimnets.mobilenet_v2(SHAPE, depth_multiplier=0.35), tmp_path / "mine.h5", "mine/kernel"
+    )
+
+
+def test_our_own_h5_is_read_too(model, tmp_path):
+    model.save(tmp_path / "model.h5")
+    other = small(seed=1)
+    load_weights(other, tmp_path / "model.h5")
+    assert equal(other, model)
+
+
+def test_weights_from_our_file_with_other_classes(model, folder, caplog):
+    other = slimnets.mobilenet_v1(**{**SMALL, "num_classes": 3}, weights=folder / "model.keras")
+    assert all(map(np.array_equal, weights(other)[:-2], weights(model)[:-2]))
+    assert "the source has 10 classes, the model 3 classes" in caplog.text
+
+
+def test_weights_of_our_file_with_fixed_padding_build_the_network_so(tmp_path):
+    source = small(use_explicit_padding=True)
+    source.save(tmp_path / "source.keras")
+    assert equal(slimnets.mobilenet_v1(**SMALL, weights=tmp_path / "source.keras"), source)
 
 
 def test_keras_applications_other_padding_is_refused():

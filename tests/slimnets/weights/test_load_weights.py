@@ -268,6 +268,25 @@ def test_weights_without_a_classifier_leave_the_models_as_it_was_made(state, cap
     assert "the source has no classifier, the model 10 classes" in caplog.text
 
 
+def test_v3s_hidden_layer_goes_with_the_classifier_or_is_taken_where_it_fits(tmp_path, caplog):
+    small = {"input_shape": (32, 32, 3), "use_explicit_padding": True}
+    source = lively(slimnets.mobilenet_v3_small(num_classes=7, **small))
+    source.save(tmp_path / "v3.keras")
+    features = {n: v for n, v in export_torch(source).items() if not n.startswith("classifier")}
+    hidden = source.get_layer("Conv_2.conv").kernel.numpy()
+    for weights in (tmp_path / "v3.keras", export_torch(source)):
+        caplog.clear()
+        other = slimnets.mobilenet_v3_small(num_classes=5, weights=weights, **small)
+        np.testing.assert_array_equal(other.get_layer("Conv_2.conv").kernel, hidden)
+        headless = slimnets.mobilenet_v3_small(num_classes=0, weights=weights, **small)
+        for model in (other, headless):
+            kernel = model.get_layer("layer_13.conv").kernel
+            np.testing.assert_array_equal(kernel, source.get_layer("layer_13.conv").kernel)
+        assert len(caplog.messages) == 2
+    slimnets.mobilenet_v3_small(num_classes=5, weights=features, **small)
+    assert "everything but classifier.0.weight" in caplog.text
+
+
 def test_without_strict_the_rest_must_fit_all_the_same(state):
     broken = {name: v for name, v in state.items() if name != "features.18.0.weight"}
     refuses(tiny(num_classes=7), broken, r"1 missing: features\.18\.0\.weight", strict=False)
