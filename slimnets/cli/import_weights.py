@@ -2,9 +2,10 @@
 
 Usage: slimnets import-weights NAME SOURCE OUT
 
-NAME is a network of the catalogue, OUT a .keras or .weights.h5 file. SOURCE is a PyTorch .pth (read
-without PyTorch), the prefix of a TF-Slim checkpoint, a .keras or .weights.h5 file of ours,
-"imagenet" for the network's published weights, or one of their names (slimnets models lists them).
+NAME is a network of the catalogue, OUT a .keras or .weights.h5 file. SOURCE is a PyTorch checkpoint
+(.pth, .pt, .ckpt, …; read without PyTorch), a TF-Slim checkpoint (its prefix or its training's
+folder), a Keras file of ours or of keras.applications (.keras, .weights.h5, .h5), "imagenet" for
+the network's published weights, or one of their names (slimnets models lists them).
 Foreign weights of 1000 classes are taken for ImageNet's: its class names go to OUT's .labels.txt;
 --labels names another file of one class a line. Beside a .keras file a .json of its name says what
 it is: how images are prepared, as far as SOURCE is known by its name, and what the classes are
@@ -12,7 +13,8 @@ called. evaluate, predict and convert read it.
 
 Example:
   slimnets import-weights mobilenet_v2 mobilenet_v2-b0353104.pth v2.keras
-  slimnets import-weights mobilenet_v1_025 mobilenet_v1_0.25_128.ckpt v1.keras --drop_background
+  slimnets import-weights mobilenet_v1_025 mobilenet_v1_0.25_128.ckpt v1.keras
+  slimnets import-weights mobilenet_v2 checkpoint.pth v2.keras --num_classes=5 --nostrict
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ def define_flags(define: Flags) -> None:
         lower_bound=1,
     )
     define.boolean(
-        "drop_background", False, "leave out the source's class 0, which the network does not have"
+        "drop_background",
+        None,
+        "leave out the source's class 0, which the network does not have; by default of ImageNet's "
+        "1001 classes in TF-Slim's checkpoints",
     )
     define.string("labels", None, "class names, one a line; by default ImageNet's")
     define.boolean(
@@ -71,7 +76,9 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         sidecar.check_place(out)
     info = model_info(name)
     running.start_keras()
-    from slimnets.weights import load_weights, source_requirements
+    from slimnets.weights import source_requirements
+    from slimnets.weights.loading import load
+    from slimnets.weights.matching import ON_COMMAND_LINE
 
     keywords = source_requirements(source, info.builder, **info.options)
     if options.num_classes is not None:
@@ -79,7 +86,13 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     if options.input_size is not None:
         keywords["input_shape"] = (options.input_size, options.input_size, 3)
     model = create_model(name, **keywords)
-    load_weights(model, source, options.strict, drop_background=options.drop_background)
+    loaded = load(
+        model,
+        source,
+        strict=options.strict,
+        drop_background=options.drop_background,
+        advice=ON_COMMAND_LINE,
+    )
     labels = _labels(options.labels, source, model.output_shape[-1])
     if out.endswith(".keras"):
         described = _described(name, {**info.options, **keywords}, source, labels, model)
@@ -88,25 +101,38 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         with replacing(out) as temporary:
             model.save_weights(temporary)
     count = model.count_params()
-    console.print(f"{out}: {name} with {count:,} parameters from {source}")
-    return {"name": name, "source": source, "out": out, "params": count, "built_with": keywords}
+    console.print(
+        f"{out}: {name} with {count:,} parameters, {loaded.tensors} tensors from {source}"
+    )
+    if loaded.remarks:
+        console.print(loaded.remarks)
+    return {
+        "name": name,
+        "source": source,
+        "out": out,
+        "params": count,
+        "built_with": keywords,
+        "tensors": loaded.tensors,
+        "kept": [*loaded.kept],
+        "left": [*loaded.left],
+        "background_dropped": loaded.background,
+    }
 
 
 def _described(
     name: str, built_with: Mapping[str, Any], source: str, labels: tuple[str, ...], model: Any
 ) -> Sidecar:
-    from slimnets.preprocessing import for_size, preprocessing
+    from slimnets.catalog import for_size, preprocessing
     from slimnets.sidecar import Sidecar
-    from slimnets.weights.sources import find
-    from slimnets.weights.variants import of_model
+    from slimnets.weights.families import find_source, of_model
 
     size = model.input_shape[1:3]
     stem = Path(source).name
     for ending in (".pth", ".ckpt"):
         stem = stem.removesuffix(ending)
     # A file keeps its name when it is downloaded by hand.
-    published = find(source, lambda: of_model(model), size[0]) or (
-        find(stem, lambda: None) if stem != "imagenet" else None
+    published = find_source(source, lambda: of_model(model), size[0]) or (
+        find_source(stem, lambda: None) if stem != "imagenet" else None
     )
     prepare = for_size(published.preprocessing, size) if published else preprocessing(model)
     return Sidecar(
