@@ -8,7 +8,6 @@ import tensorflow as tf
 
 import slimnets
 from slimnets.weights import load_weights
-from slimnets.weights.families import all_sources
 from slimnets.weights.tf_slim import checkpoint_prefix
 from tests.helpers.lively import lively
 
@@ -328,17 +327,3 @@ def test_a_published_archive_is_unpacked_and_its_background_dropped(
     kernel = variables["MobilenetV1/Logits/Conv2d_1c_1x1/weights"]
     logits = model.get_layer("Logits.Conv2d_1c_1x1.conv")
     np.testing.assert_array_equal(logits.kernel.numpy(), kernel[..., 1:])
-
-
-def test_the_sources_are_those_that_were_published():
-    names = [source.name for source in all_sources()]
-    assert len(names) == len(set(names))
-    for source in all_sources():
-        file = source.url.rpartition("/")[2]
-        assert source.name == file.removesuffix(".pth").removesuffix(".tgz")
-        if source.format == "torchvision":
-            assert source.sha256 == source.name.rpartition("-")[2]
-    assert {n for n in names if n.startswith("mobilenet_v1")} == {
-        f"mobilenet_v1_{a}_{s}" for a in (1.0, 0.75, 0.5, 0.25) for s in (224, 192, 160, 128)
-    }
-    assert sum(source.format == "torchvision" for source in all_sources()) == 11
