@@ -65,8 +65,9 @@ def open_keras_archive(path: str | os.PathLike, *, compressed: bool = True) -> t
         raise
     except _DAMAGE as error:
         raise ValueError(
-            f"{path} is not a readable weight file of Keras 3, nor a model: {_words(error)}. Save "
-            "it again with model.save('model.keras'), or get another copy."
+            f"{path} is no Keras model that can be loaded safely, and not a readable weight file "
+            f"of Keras 3: {_words(error)}. Save it again with model.save('model.keras'), or get "
+            "another copy."
         ) from error
     try:
         check_config(config)

@@ -55,7 +55,7 @@ def test_a_plain_file_passes_and_so_does_one_that_was_zipped_again(write):
 def test_what_is_no_zip_archive_is_refused(tmp_path, content):
     path = tmp_path / "model.keras"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model\.keras is not a readable weight file"):
+    with pytest.raises(ValueError, match=r"model\.keras is no Keras model"):
         check_keras_archive(path)
 
 
