@@ -30,7 +30,7 @@ __all__ = ["COMMANDS", "UsageError", "main"]
 COMMANDS = {
     "models": "the catalogue: networks, their sizes and published accuracy",
     "summary": "per-layer parameters and multiply-adds of a network or a model file",
-    "train": "train a network by a config file",
+    "train": "train a network on a folder of images or another data set",
     "evaluate": "top-1, top-5 and confusion matrix of a .keras or .tflite file",
     "predict": "the most probable classes of images",
     "convert": "turn a trained model into a .tflite file for a device",
@@ -49,14 +49,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 success, 1 failure (one line on standard error), 2 wrong usage, 130 interrupted.
     """
+    _open_what_is_closed()
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, less) went away: not worth a message, and Python must not try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (head, less) went away: not worth a message.
+        _drop_stdout()
         return EXIT_FAILURE
+    except OSError as error:  # CannotPrint, or of the help: a command's own errors end in it
+        _drop_stdout()
+        message = f"error: cannot write to standard output: {error.strerror}"
+        return _fail("slimnets", message, EXIT_FAILURE)
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Started without standard streams (`>&-`), or the next file opened would become one."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  for as long as we live
+
+
+def _drop_stdout() -> None:
+    """Python must not try again to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(words: list[str]) -> int:

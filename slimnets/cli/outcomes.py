@@ -20,5 +20,9 @@ class PartialFailure(Exception):
         self.messages = tuple(messages)
 
 
+class CannotPrint(OSError):
+    """Standard output cannot be written."""
+
+
 class UsageError(Exception):
     """The command line is wrong: one sentence that says what to write instead. Exit code 2."""

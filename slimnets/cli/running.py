@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 from absl import flags, logging
 from ml_collections import ConfigDict
@@ -22,6 +23,7 @@ from slimnets.cli.outcomes import (
     EXIT_INTERRUPTED,
     EXIT_SUCCESS,
     EXIT_USAGE,
+    CannotPrint,
     PartialFailure,
     UsageError,
 )
@@ -30,6 +32,29 @@ from tflite.hints import did_you_mean
 
 # Errors whose text says what happened; of others the kind is told too.
 _TOLD_FULLY = (ValueError, TypeError, OSError, PartialFailure, UsageError)
+
+
+class _Console(Console):
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        with _on_stdout():
+            super().print(*args, **kwargs)
+
+
+def _print_json(result: dict[str, Any]) -> None:
+    text = json.dumps(result)
+    with _on_stdout():
+        print(text, flush=True)
+
+
+@contextlib.contextmanager
+def _on_stdout() -> Iterator[None]:
+    """Tells a failure to print from that of the work, which may be an OSError too."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CannotPrint(error.errno, error.strerror) from error
 
 
 def run(name: str, command: ModuleType, words: list[str]) -> int:
@@ -62,7 +87,7 @@ def run(name: str, command: ModuleType, words: list[str]) -> int:
     # No markup: brackets in a path or a class name are brackets.
     # A pipe has no width, and rich would cut tables at 80 columns.
     width = None if sys.stdout.isatty() else 160
-    console = Console(
+    console = _Console(
         quiet=flag_values.json, width=width, markup=False, emoji=False, highlight=False
     )
     reserved = _reserved_stdout() if flag_values.json else contextlib.nullcontext()
@@ -70,10 +95,10 @@ def run(name: str, command: ModuleType, words: list[str]) -> int:
         with reserved:
             result = command.run(args, flag_values, console)
         if flag_values.json:
-            print(json.dumps(result))
+            _print_json(result)
     except PartialFailure as failure:
         if flag_values.json:
-            print(json.dumps(failure.result))
+            _print_json(failure.result)
         for message in failure.messages[:-1]:
             print(f"{program}: error: {_in_one_line(message)}", file=sys.stderr)
         return _report(f"{program}: error: {_one_line(failure)}", EXIT_FAILURE, debug)
@@ -81,7 +106,7 @@ def run(name: str, command: ModuleType, words: list[str]) -> int:
         return _report(f"{program}: {_one_line(error)}; see {program} --help", EXIT_USAGE, debug)
     except KeyboardInterrupt:
         return _report(f"{program}: interrupted", EXIT_INTERRUPTED, debug)
-    except BrokenPipeError:
+    except (BrokenPipeError, CannotPrint):
         raise
     except Exception as error:
         return _report(f"{program}: error: {_one_line(error)}", EXIT_FAILURE, debug)

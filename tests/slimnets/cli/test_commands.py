@@ -137,6 +137,23 @@ def test_reading_only_the_head_of_a_table_is_no_failure():
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's device that is full")
+@pytest.mark.parametrize("words", ["--help", "models", "models --json"])
+def test_a_full_standard_output_is_told_in_one_line(words):
+    command = f"{sys.executable} -m slimnets.cli {words} > /dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    message = "slimnets: error: cannot write to standard output: No space left on device\n"
+    assert done.stderr == message
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_failure(closed):
+    command = f"{sys.executable} -m slimnets.cli models 'mobilenet_v1*' --json {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     """A model trained, converted to int8, and an image of a seven."""
