@@ -17,6 +17,8 @@ import numpy as np
 from tflite.rewriting.graph import Graph, Node, Slot
 from tflite.rewriting.passes import Form, Notes, PassReport
 
+_HALVES = ("float16", "bfloat16")
+
 
 def run(graph: Graph, form: Form) -> PassReport:
     """Read every spelling as the one kind that stands for it."""
@@ -84,6 +86,9 @@ def _particular(node: Node) -> str | None:
 
 
 def _is_nothing(node: Node) -> bool:
+    if node.kind == "ops.Cast":
+        # Before 3.10 Keras writes into the graph what a mixed policy casts; all is float32 here.
+        return node.source.dtype in _HALVES and node.source.input.dtype == "float32"
     return node.kind == "Activation" and node.config["activation"] == "linear"
 
 
