@@ -20,10 +20,10 @@ def load(model_or_path: Any) -> "keras.Model":
         TypeError: neither.
         FileNotFoundError, ValueError: as `load_file`.
     """
-    if isinstance(model_or_path, (str, os.PathLike)):
-        return load_file(model_or_path)
     import keras
 
+    if isinstance(model_or_path, (str, os.PathLike)):
+        return load_file(model_or_path)
     if type(model_or_path).__module__.startswith(("tf_keras", "tensorflow")):
         raise TypeError(
             "this is a model of Keras 2 (tf_keras or tf.keras with TF_USE_LEGACY_KERAS): rebuild "

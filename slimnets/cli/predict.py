@@ -99,9 +99,7 @@ def _images(word: str) -> list[str]:
     if not Path(word).exists() and glob.has_magic(word):
         matches = glob.glob(word, recursive=True)  # without what begins with a dot
         files = [
-            name
-            for name in matches
-            if Path(name).is_file() and not any(map(is_hidden, Path(name).parts))
+            name for name in matches if Path(name).is_file() and not is_hidden(Path(name).name)
         ]
         return sorted(files) or [word]
     return [word]
