@@ -29,7 +29,7 @@ from rich.table import Table
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
 from slimnets.cli.outcomes import PartialFailure
-from tflite.images import image_files, is_hidden
+from tflite.images import image_files
 
 if TYPE_CHECKING:
     from slimnets.evaluation import Classifier
@@ -98,9 +98,8 @@ def _images(word: str) -> list[str]:
         return [str(path) for path in image_files(Path(word))] or [word]
     if not Path(word).exists() and glob.has_magic(word):
         matches = glob.glob(word, recursive=True)  # without what begins with a dot
-        files = [
-            name for name in matches if Path(name).is_file() and not is_hidden(Path(name).name)
-        ]
+        # What macOS puts into archives: resource forks named as the images.
+        files = [n for n in matches if Path(n).is_file() and "__MACOSX" not in Path(n).parts]
         return sorted(files) or [word]
     return [word]
 

@@ -6,7 +6,7 @@ Usage: slimnets train --data=SOURCE --model=NAME --workdir=DIR [--epochs=N …]
 SOURCE is folder:PATH (one sub-folder per class, or train/ and val/ of such), builtin:digits, mnist,
 fashion_mnist, cifar10 or cifar100; NAME one of `slimnets models`. What else a training needs is
 chosen to suit them, or stands in a recipe: a Python file with get_config(), or the name of one that
-comes with slimnets (cifar10, digits, fashion_mnist, folder). The flags go before the recipe.
+comes with slimnets: cifar10, digits, fashion_mnist, folder. The flags go before the recipe.
 
 The folder receives best.keras, best.json (what it is), labels.txt, history.csv, curves.png and
 config.json. If the data has test images, the best model is evaluated on them at the end.

@@ -80,7 +80,9 @@ def float_network() -> bytes:
 def _described(graph: FlatGraph, output: int) -> bytes:
     graph.bytes(output)
     tensor = graph.graph.tensors[graph.graph.inputs[0]]
-    image = ImageInput(tuple(tensor.shape[1:3]), (127.5,) * 3, (127.5,) * 3, crop_fraction=0.875)
+    image = ImageInput(
+        tuple(tensor.shape[1:3]), mean=(127.5,) * 3, std=(127.5,) * 3, crop_fraction=0.875
+    )
     metadata.attach(graph.model, metadata.Metadata(image, _LABELS, name="small"))
     return metadata.append_labels(flatbuffer.pack(graph.model), _LABELS)
 

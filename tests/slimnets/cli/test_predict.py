@@ -24,8 +24,8 @@ def _colours(images):
 def classifier(monkeypatch):
     """Makes predict ask the given function instead of a file."""
 
-    def use(function=_colours, labels=("red", "green", "blue")):
-        opened = evaluation.Classifier(function, labels)
+    def use(function=_colours, labels=("red", "green", "blue"), are_probabilities=True):
+        opened = evaluation.Classifier(function, labels, are_probabilities)
         monkeypatch.setattr(evaluation, "open_classifier", lambda file, like: opened)
 
     use()
@@ -123,7 +123,7 @@ class TestModels:
         assert (out, err) == ("", "slimnets predict: error: RuntimeError: no kernel\n")
 
     def test_raw_numbers_are_shown_as_numbers(self, classifier, capsys):
-        classifier(lambda images: np.full((len(images), 1), 41.5, np.float32), ("age",))
+        classifier(lambda images: np.full((len(images), 1), 41.5, np.float32), ("age",), False)
         out, _ = predict(capsys, "red.png")
         assert "41.5" in out
         assert "%" not in out
