@@ -19,7 +19,7 @@ import numpy as np
 
 from slimnets.weights import keras_h5
 from slimnets.weights.families import families, is_classifier
-from slimnets.weights.kinds import is_hdf5
+from slimnets.weights.file_kinds import is_hdf5
 from slimnets.weights.matching import Entry
 from slimnets.weights.units import weighted_layers
 from tflite.files.keras_archive import check_weights_file, open_keras_archive, plain_item

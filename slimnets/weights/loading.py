@@ -14,20 +14,20 @@ from absl import logging
 
 from slimnets.weights import (
     families,
+    file_kinds,
     keras_applications,
     keras_files,
-    kinds,
     matching,
     pth,
     sources,
     state_dicts,
     tf_slim,
 )
-from slimnets.weights.checkpoints import find_state_dict
 from slimnets.weights.matching import IN_PYTHON, Advice, Entry
 from slimnets.weights.namings import KerasNaming
 from slimnets.weights.prefixes import is_average
 from slimnets.weights.variants import Variant
+from slimnets.weights.wrappers import find_state_dict
 
 _LISTED = 8  # names in a remark
 _KINDS = (
@@ -233,13 +233,13 @@ def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
         near = families.nearest_source(str(path))
         hint = f" Did you mean {near!r}?" if near else ""
         raise FileNotFoundError(f"no weights {str(path)!r}: source must be {_KINDS}.{hint}")
-    kind = kinds.kind_of(path)
+    kind = file_kinds.kind_of(path)
     if kind == "torch":
         checkpoint = pth.read_checkpoint(path)
         return _read_mapping(model, checkpoint.arrays, checkpoint.average)
     if kind == "keras":
         return _read_keras_file(model, path, stack)
-    what = kinds.describe(path)
+    what = file_kinds.describe(path)
     raise ValueError(f"{path} is of no known kind ({what}): source must be {_KINDS}.")
 
 
@@ -368,7 +368,7 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
             return dict(found.requires)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        kind = None if tf_slim.checkpoint_prefix(path) else kinds.kind_of(path)
+        kind = None if tf_slim.checkpoint_prefix(path) else file_kinds.kind_of(path)
         if kind == "keras":
             with keras_files.open_file(path) as file:
                 return keras_files.requirements(file)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from slimnets.weights import restricted_pickle
-from slimnets.weights.checkpoints import find_state_dict
+from slimnets.weights.wrappers import find_state_dict
 
 # What reading a damaged file can end in; zipfile raises RuntimeError where it is lost.
 _DAMAGE = (OverflowError, EOFError, RuntimeError, LookupError, TypeError, AttributeError)

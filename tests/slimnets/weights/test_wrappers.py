@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from slimnets.weights.checkpoints import find_state_dict
 from slimnets.weights.restricted_pickle import Placeholder
+from slimnets.weights.wrappers import find_state_dict
 
 
 def find(checkpoint):

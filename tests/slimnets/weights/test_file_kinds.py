@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slimnets.weights import kinds
+from slimnets.weights import file_kinds
 
 HERE = Path(__file__).parent
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 @pytest.mark.parametrize("sample", ["sample.pth", "sample_legacy.pth"])
 def test_pytorch_files_are_told_under_any_name(tmp_path, sample, name):
     shutil.copy(HERE / sample, tmp_path / name)
-    assert kinds.kind_of(tmp_path / name) == "torch"
+    assert file_kinds.kind_of(tmp_path / name) == "torch"
 
 
 def test_keras_files_are_told_under_any_name(tmp_path):
@@ -25,7 +25,7 @@ def test_keras_files_are_told_under_any_name(tmp_path):
         file.writestr("model.weights.h5", b"")
     for content in (archive.getvalue(), b"\x89HDF\r\n\x1a\n"):
         (tmp_path / "model.pth").write_bytes(content)
-        assert kinds.kind_of(tmp_path / "model.pth") == "keras"
+        assert file_kinds.kind_of(tmp_path / "model.pth") == "keras"
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_keras_files_are_told_under_any_name(tmp_path):
 )
 def test_a_file_of_another_kind_is_described(tmp_path, content, what):
     (tmp_path / "weights").write_bytes(content)
-    assert kinds.kind_of(tmp_path / "weights") is None
-    assert what in kinds.describe(tmp_path / "weights")
+    assert file_kinds.kind_of(tmp_path / "weights") is None
+    assert what in file_kinds.describe(tmp_path / "weights")
 
 
 def test_a_broken_file_is_what_its_name_says(tmp_path):
@@ -52,4 +52,4 @@ def test_a_broken_file_is_what_its_name_says(tmp_path):
         ("a.h5", "keras"),
     ):
         (tmp_path / name).write_bytes(b"PK\x03\x04 and no archive")
-        assert kinds.kind_of(tmp_path / name) == kind
+        assert file_kinds.kind_of(tmp_path / name) == kind
