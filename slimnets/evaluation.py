@@ -16,7 +16,7 @@ from slimnets.catalog import for_size, preprocessing
 from slimnets.data import Source
 from tflite import progress
 from tflite.files.labels import read_labels
-from tflite.images import Preprocessing, read_rgb
+from tflite.images import Preprocessing
 from tflite.keras_models import load_file, output_kind
 
 _BATCH = 64
@@ -204,8 +204,12 @@ def prepare_for(model: Any, *, like: str | None = None) -> Preprocessing:
         return open_keras(model, like=like).preprocessing
     if like is None:
         return _guessed(model)
-    style = preprocessing(like)
-    height, width, channels = model.input_shape[1:]
+    return _at(preprocessing(like), model.input_shape[1:])
+
+
+def _at(style: Preprocessing, shape: Sequence[int | None]) -> Preprocessing:
+    """`style` for an input of this shape, as far as that is known."""
+    height, width, channels = shape
     style = for_size(style, (height or style.size[0], width or style.size[1]))
     return style.for_channels(channels or style.channels)
 
@@ -213,7 +217,6 @@ def prepare_for(model: Any, *, like: str | None = None) -> Preprocessing:
 def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing:
     """The last resort: the family that the model's name begins with."""
     found = preprocessing(model)
-    found = found.for_channels(model.input_shape[3] or found.channels)
     missing = f", since there is no {sidecar.path_beside(path)}" if path else ""
     logging.warning(
         "how %s takes images is guessed from its name%s: pixels become %g..%g",
@@ -225,12 +228,14 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
 
 
 def _keras_classifier(file: KerasFile) -> Classifier:
+    from tflite.predictor import softmax
+
     model, prepare = file.model, file.preprocessing
     gives = output_kind(model)
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:
         outputs = np.asarray(model.predict_on_batch(prepare(images)), np.float32)
-        return _softmax(outputs) if gives == "logits" else outputs
+        return softmax(outputs) if gives == "logits" else outputs
 
     return Classifier(probabilities, file.labels, gives != "numbers")
 
@@ -239,27 +244,14 @@ def _tflite_classifier(path: Path, like: str | None) -> Classifier:
     from tflite import Predictor
 
     predictor = Predictor(path)
-    if like is None:
-        return Classifier(
-            # Upright RGB, as everywhere here; the rest of the way is the file's own affair.
-            lambda images: predictor.predict([read_rgb(image) for image in images]),
-            tuple(predictor.labels),
-            predictor.gives != "numbers",
-        )
-    from tflite.measuring.litert import open_interpreter
+    prepare = None if like is None else _at(preprocessing(like), predictor.input_shape)
 
-    (entry,) = open_interpreter(path.read_bytes()).get_input_details()
-    prepare = for_size(preprocessing(like), map(int, entry["shape"][1:3]))
-    return Classifier(
-        lambda images: predictor.predict(prepare(images), preprocessed=True),
-        tuple(predictor.labels),
-        predictor.gives != "numbers",
-    )
+    def probabilities(images: Sequence[Any]) -> np.ndarray:
+        if prepare is None:
+            return predictor.predict(list(images))
+        return predictor.predict(prepare(images), preprocessed=True)
 
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
+    return Classifier(probabilities, tuple(predictor.labels), predictor.gives != "numbers")
 
 
 def _label_order(labels: tuple[str, ...], source: Source) -> np.ndarray:

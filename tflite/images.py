@@ -307,11 +307,6 @@ def read_image(image: Any) -> Image.Image:
     return Image.fromarray(array)
 
 
-def read_rgb(image: Any) -> Image.Image:
-    """Like `read_image`, then as RGB, with white behind what is transparent."""
-    return _in_mode(read_image(image), "RGB")
-
-
 def _not_an_image(value: Any) -> str:
     return (
         "an image must be a path, a PIL image or a uint8 array (H, W, C), "
@@ -396,13 +391,18 @@ def is_hidden(name: str) -> bool:
 
 def image_files(folder: Path) -> list[Path]:
     """All image files below a folder, sorted; hidden ones and those in hidden folders are none."""
-    return [
+    return sorted(each_image_file(folder))
+
+
+def each_image_file(folder: Path) -> Iterator[Path]:
+    """The same one by one, as the disk gives them: to ask whether there is any."""
+    return (
         path
-        for path in sorted(folder.rglob("*"))
+        for path in folder.rglob("*")
         if path.suffix.lower() in IMAGE_SUFFIXES
         and not any(map(is_hidden, path.relative_to(folder).parts))
         and path.is_file()
-    ]
+    )
 
 
 def in_turns(classes: Iterable[Hashable], seed: int = 0) -> list[int]:

@@ -23,6 +23,7 @@ class Predictor:
     Attributes:
         labels: a name for each class; empty if the file holds none.
         image: what the file says about its input; None if it says nothing.
+        input_shape: (height, width, channels) that the network takes.
         gives: what the network ends in: "probabilities", "logits" or "numbers".
     """
 
@@ -49,6 +50,7 @@ class Predictor:
         self.labels = metadata.labels
         self.image = metadata.image
         self._session = Session(file, self.image and self.image.of_file, num_threads)
+        self.input_shape = self._session.input_shape
         self.gives = flatbuffer.output_kind(file.model)
 
     def predict(self, images: Any, preprocessed: bool = False) -> np.ndarray:
@@ -75,7 +77,7 @@ class Predictor:
             outputs = self._session.run(batch if self.image is None else self.image.to_file(batch))
         else:
             outputs = np.concatenate([*self._of_pixels(_pixels_only(images))])
-        return _softmax(outputs) if self.gives == "logits" else outputs
+        return softmax(outputs) if self.gives == "logits" else outputs
 
     def _of_pixels(self, images: Sequence[Any]) -> Iterator[np.ndarray]:
         """Outputs batch by batch, so that only one batch of prepared images is in memory."""
@@ -95,7 +97,7 @@ class Predictor:
                 f"preprocessed images must be floating-point numbers, got {batch.dtype}; pass "
                 "pixels without preprocessed=True."
             )
-        shape = self._session.input_shape
+        shape = self.input_shape
         if batch.ndim != 4 or batch.shape[1:] != shape or not len(batch):
             raise ValueError(
                 f"preprocessed images must have the shape (N, {', '.join(map(str, shape))}), got "
@@ -119,6 +121,7 @@ def _pixels_only(images: Any) -> Sequence[Any]:
     return images
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(…, classes) → the same shape, each row of the last axis summing to 1."""
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exponents / exponents.sum(axis=-1, keepdims=True)

@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from slimnets.data.splits import Source, Split, stratified_order
-from tflite.images import IMAGE_SUFFIXES, image_files, is_hidden, read_image
+from tflite.images import IMAGE_SUFFIXES, each_image_file, image_files, is_hidden, read_image
 
 _MAX_BAD_FRACTION = 0.01
 _VAL_FRACTION = 0.2
@@ -141,11 +141,11 @@ def _unpacked(folder: Path) -> Path:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(path.parent == folder for path in image_files(folder))
+    return any(path.parent == folder for path in each_image_file(folder))
 
 
 def _holds_classes(folder: Path) -> bool:
-    return any(path.parent != folder for path in image_files(folder))
+    return any(path.parent != folder for path in each_image_file(folder))
 
 
 def _held_out(root: Path, class_names: tuple[str, ...], whole: Split) -> dict[str, Split]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from ml_collections import ConfigDict
 
 from slimnets.catalog import model_info
+from slimnets.data.folder import folders_of_classes
 from slimnets.training.config import default_config
+from tflite.images import image_files
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def recipe_for(network: str, source: str, epochs: int | None = None) -> ConfigDi
         epochs: by default what suits the data.
 
     Raises:
-        ValueError: an unknown network.
+        ValueError: an unknown network; a folder that `slimnets.data.folder.load` would ask about.
     """
     info = model_info(network)
     kind, _, argument = source.partition(":")
@@ -66,13 +67,13 @@ def recipe_for(network: str, source: str, epochs: int | None = None) -> ConfigDi
     config.epochs = habits.epochs if epochs is None else epochs
     config.batch_size = habits.batch_size
     if kind == "folder":
-        config.batch_size = _batch_for(_count(Path(argument).expanduser()), habits.batch_size)
+        config.batch_size = _batch_for(_count(argument), habits.batch_size)
     config.label_smoothing = 0.1
 
     size = min(info.size, habits.size)
     config.model.name = network
     config.model.input_size = (size, size)
-    # The published momenta average over more steps than a small training has.
+    # The default, 0.99, averages over more steps than an epoch of a small folder has.
     config.model.kwargs.arg_scope = {"batch_norm": {"momentum": 0.9}}
 
     config.data.source = source
@@ -92,8 +93,6 @@ def _batch_for(images: int, largest: int) -> int:
     return size
 
 
-def _count(folder: Path) -> int:
-    """About how many images a folder or its train/ holds; what is wrong with it, `load` says."""
-    train = folder / "train"
-    files = (train if train.is_dir() else folder).rglob("*")
-    return sum(not file.name.startswith(".") and file.is_file() for file in files)
+def _count(folder: str) -> int:
+    """How many images there are to train on; before a part of them is held out, if it is."""
+    return sum(len(image_files(classes)) for classes in folders_of_classes(folder)[:1])

@@ -47,7 +47,9 @@ def test_a_small_folder_gets_small_batches_rather_than_few_steps(tmp_path, image
         folder = tmp_path / "train" / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{i}.png").touch()
-    Image.new("L", (1, 1)).save(tmp_path / "cover.png")  # not in train/: not counted
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    for place in ("cover.png", "val/a/0.png"):  # not in train/: not counted
+        Image.new("L", (1, 1)).save(tmp_path / place)
     assert recipe_for("mobilenet_v2", f"folder:{tmp_path}").batch_size == batch
 
 
