@@ -144,15 +144,18 @@ def convert(
     image, doubts = _decide_input(preprocessing, shape, images)
     doubts += _check_images(images, image, precision)
 
+    samples, source = images, "calibration images"
+    if samples is None:
+        samples, source = _noise(image, shape), "seeded noise"
     deployed, rewriting = model, ()
     if optimize:
-        deployed, rewriting, found = _deployed(model, device, form, _probes(images, image, shape))
+        deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])
         doubts += found
     data = lower(deployed, form, image, images)
     doubts += _check_float_operators(data, precision, device)
     data = _finish(data, Metadata(image=image, labels=labels, **{"name": model.name, **texts}))
 
-    agreement, source = _verify(model, data, shape, image, images)
+    agreement = _verify(model, data, samples[:_AGREEMENT_IMAGES])
     doubts += _check_agreement(agreement, precision, device)
     report = report_on(data, precision, device, agreement, source, doubts, rewriting)
     for doubt in doubts:
@@ -322,14 +325,8 @@ def _guilty_pass(
     return found[0] if found else "building"
 
 
-def _probes(
-    images: np.ndarray | None, image: ImageInput | None, shape: tuple[int, int, int]
-) -> np.ndarray:
-    """A few images to compare two models on: of the calibration, or noise for want of them."""
-    return _noise(image, shape) if images is None else images[:_NOISE_IMAGES]
-
-
 def _noise(image: ImageInput | None, shape: tuple[int, int, int]) -> np.ndarray:
+    """What models are compared on for want of images."""
     low, high = image.range if image is not None else _KNOWN_RANGES[0]
     noise = np.random.default_rng(0).uniform(low, high, (_NOISE_IMAGES, *shape))
     return noise.astype(np.float32)
@@ -344,19 +341,10 @@ def _finish(data: bytes, metadata: Metadata) -> bytes:
     return append_labels(flatbuffer.pack(flat), metadata.labels)
 
 
-def _verify(
-    model: "keras.Model",
-    data: bytes,
-    shape: tuple[int, int, int],
-    image: ImageInput | None,
-    images: np.ndarray | None,
-) -> tuple[Agreement, str]:
-    """Agreement with the Keras model on the calibration images, or on noise for want of them."""
-    source = "calibration images"
-    if images is None:
-        images, source = _noise(image, shape), "seeded noise"
+def _verify(model: "keras.Model", data: bytes, images: np.ndarray) -> Agreement:
+    """Agreement of the file with the Keras model."""
     try:
-        return compare(model, data, images[:_AGREEMENT_IMAGES]), source
+        return compare(model, data, images)
     except RuntimeError as error:
         raise RuntimeError(
             f"LiteRT cannot run the file, so it was not written ({error}). For int8 and int16x8 "
