@@ -33,8 +33,13 @@ SLIMNETS = (
 ALONE = ("charts", "data", "complexity", "sidecar")
 
 # Of tflite, what all of slimnets may import, and who may import the rest.
-TFLITE_LEAVES = ("tflite.images", "tflite.files.writing", "tflite.progress", "tflite.hints")
-TFLITE_LEAVES += ("tflite.files.keras_archive",)
+TFLITE_LEAVES = (
+    "tflite.images",
+    "tflite.files.keras_archive",
+    "tflite.files.writing",
+    "tflite.hints",
+    "tflite.progress",
+)
 TFLITE_USERS = ("cli", "evaluation", "benchmark", "optimization")
 
 # tflite: the door imports the rooms, the rooms what lies under all of them.
