@@ -85,7 +85,9 @@ def _layers(config: Any, path: Path) -> dict[str, Mapping[str, Any]]:
         strides = layer.get("strides")
         steps = strides if isinstance(strides, list) else [strides or 1]
         if not isinstance(name, str) or not steps or not all(isinstance(n, int) for n in steps):
-            raise ValueError(f"{path}: its layer {name!r} has the impossible strides {strides!r}.")
+            raise ValueError(
+                f"{path}: its layer {name!r:.80} has the impossible strides {strides!r:.80}."
+            )
     return layers
 
 
@@ -157,14 +159,15 @@ def check_built_alike(model: Any, file: WeightFile, path: str | os.PathLike) -> 
             continue
         if _pads(theirs) != _pads(ours) and theirs.get("strides") == list(ours["strides"]):
             raise ValueError(
-                f"layer {layer.name} of {path} has the padding {_pads(theirs)!r}, that of model "
-                f"{model.name!r} {_pads(ours)!r}: build the model with "
+                f"layer {layer.name} of {path} has the padding {_pads(theirs)!r:.80}, that of "
+                f"model {model.name!r} {_pads(ours)!r}: build the model with "
                 f"use_explicit_padding={_pads(theirs) != 'same'}."
             )
         if "." not in layer.name and theirs.get("activation") != ours.get("activation"):
             raise ValueError(
-                f"layer {layer.name} of {path} has the activation {theirs.get('activation')!r}, "
-                f"that of model {model.name!r} {ours.get('activation')!r}: build the model alike."
+                f"layer {layer.name} of {path} has the activation "
+                f"{theirs.get('activation')!r:.80}, that of model {model.name!r} "
+                f"{ours.get('activation')!r}: build the model alike."
             )
 
 
