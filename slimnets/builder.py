@@ -298,11 +298,10 @@ def check_multiplier(depth_multiplier: float, min_depth: int = 1) -> None:
         raise TypeError(
             f"depth_multiplier must be a number greater than 0, got {depth_multiplier!r}."
         )
-    if not depth_multiplier > 0:
-        raise ValueError(f"depth_multiplier must be greater than 0, got {depth_multiplier!r}.")
-    if depth_multiplier > _MAX_MULTIPLIER:
+    if not 0 < depth_multiplier <= _MAX_MULTIPLIER:
         raise ValueError(
-            f"depth_multiplier must be at most {_MAX_MULTIPLIER}, got {depth_multiplier!r}."
+            f"depth_multiplier must be greater than 0 and at most {_MAX_MULTIPLIER}, got "
+            f"{depth_multiplier!r}."
         )
     if not isinstance(min_depth, Integral) or isinstance(min_depth, bool) or min_depth < 1:
         raise ValueError(f"min_depth must be an integer of at least 1, got {min_depth!r}.")

@@ -55,13 +55,12 @@ def make(seed: int) -> bytes:
 
 def use(path: Path, rng: np.random.Generator) -> None:
     """Loads the file, as `convert` and as `evaluate` do, and looks whether it can be converted."""
-    from slimnets.evaluation import load_keras
     from tests.hostile.running import attempts
     from tflite import keras_models
 
     attempts(
         {
-            "load_keras": lambda: load_keras(path),
+            "load_file": lambda: keras_models.load_file(path),
             "convert": lambda: keras_models.load(path),
         }
     )

@@ -97,7 +97,7 @@ def _lines(generator: str, seeds: range, limit: bool) -> Iterator[str | None]:
 _seed = 0
 _file_name = ""
 # What a user's mistake or a damaged file may end in, exactly: a KeyError is a LookupError, but a
-# JSONDecodeError is a ValueError that nobody worded.
+# JSONDecodeError is a ValueError that nobody worded. Our own classes may derive from them.
 _CLEAR = (ValueError, TypeError, FileNotFoundError, PermissionError, OSError, ConnectionError)
 _CLEAR += (NotADirectoryError, IsADirectoryError, ImportError)
 _report: Callable[..., None] = print
@@ -117,7 +117,8 @@ def _attempt(function: Callable[[], object], word: str | None) -> tuple[str, str
     except Exception as error:
         message = str(error)
         text = f"{type(error).__name__}: {message}"
-        if type(error) not in _CLEAR:
+        ours = type(error).__module__.partition(".")[0] in ("slimnets", "tflite")
+        if not (isinstance(error, _CLEAR) if ours else type(error) in _CLEAR):
             where = traceback.extract_tb(error.__traceback__)[-1]
             return "crash", f"{text} [{where.filename.split('/')[-1]}:{where.lineno}]"[:400]
         # A list of all weights that do not fit takes several lines.
