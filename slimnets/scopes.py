@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 from slimnets import lazy_keras as keras
@@ -31,9 +33,8 @@ def training_scope(
     """
     start = keras.initializers.TruncatedNormal(stddev=stddev) if stddev >= 0 else "he_normal"
     convolution = {"kernel_initializer": start, "activation": activation}
-    decay = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
     return {
-        "conv": convolution | {"kernel_regularizer": decay},
+        "conv": convolution | {"kernel_regularizer": l2_decay(weight_decay)},
         "depthwise": convolution,
         "batch_norm": {
             "momentum": bn_decay,
@@ -42,6 +43,19 @@ def training_scope(
         },
         "dropout": {"keep_prob": dropout_keep_prob, "enabled": is_training is not False},
     }
+
+
+def l2_decay(weight_decay: float) -> Any:
+    """TF-Slim's l2_regularizer, λ·Σw²/2; None for no decay.
+
+    Raises:
+        ValueError: `weight_decay` is no finite number of at least 0.
+    """
+    if not isinstance(weight_decay, Real) or not 0 <= weight_decay < math.inf:
+        raise ValueError(
+            f"weight_decay must be a finite number of at least 0, got {weight_decay!r:.80}."
+        )
+    return keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
 
 def pytorch_scope(weight_decay: float) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from slimnets.arg_scope import Scope
 from slimnets.builder import EndPoints, Site, block
 from slimnets.conv_defs import Conv, KernelRecord
 from slimnets.network import Body, body_keywords, classifier, keywords_of, scopes, takes_weights
+from slimnets.scopes import l2_decay
 from slimnets.weights.families import CIFAR100, IMAGENET, Family, Row, register
 from slimnets.weights.keras_applications import width as keras_width
 from slimnets.weights.namings import CheckpointNaming, KerasNaming, Shapes, StateDictNaming
@@ -116,7 +117,7 @@ def mobilenet_v1_arg_scope(
             of thousands of steps: in a short training use 0.9 to 0.99.
         batch_norm_epsilon: added to the variance.
     """
-    decay = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
+    decay = l2_decay(weight_decay)
     convolution = {
         "kernel_initializer": keras.initializers.TruncatedNormal(stddev=stddev),
         "kernel_regularizer": decay,

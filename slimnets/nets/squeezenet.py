@@ -26,6 +26,7 @@ from slimnets.network import (
     scopes,
     takes_weights,
 )
+from slimnets.scopes import l2_decay
 from slimnets.weights.families import CIFAR100, IMAGENET, Family, Row, register
 from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.sources import SMALL_PICTURES, TORCHVISION, torchvision
@@ -148,7 +149,7 @@ def _names(conv_defs: Sequence[Any]) -> Iterator[str]:
 
 def _scope(weight_decay: float, **conv: Any) -> Scope:
     # The authors' solver: weight decay 2e-4. He initialization as in torchvision.
-    decay = keras.regularizers.L2(weight_decay / 2)
+    decay = l2_decay(weight_decay)
     defaults = {
         "kernel_initializer": "he_uniform",
         "kernel_regularizer": decay,

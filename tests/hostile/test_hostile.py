@@ -1,7 +1,7 @@
 """Nothing that a stranger may hand over ends in anything but a clear error, or in success.
 
 The files are made by seeded generators and tried in a process of its own. The slow tests try
-thousands; `python -m tests.hostile.running GENERATOR FROM TO` tries as many as one likes.
+more; `python -m tests.hostile.running GENERATOR FROM TO` tries as many as one likes.
 """
 
 import pytest
@@ -28,10 +28,8 @@ def test_spoiled_files_are_read_or_refused_by_name(generator, inputs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("generator", "inputs"), [("tflite_inputs", 1500), ("weight_inputs", 3000)]
-)
-def test_thousands_of_spoiled_files_are_read_or_refused_by_name(generator, inputs):
+@pytest.mark.parametrize(("generator", "inputs"), [("tflite_inputs", 300), ("weight_inputs", 1000)])
+def test_hundreds_of_other_spoiled_files_are_read_or_refused_by_name(generator, inputs):
     assert_harmless(run(generator, range(10_000, 10_000 + inputs)), inputs)
 
 
@@ -46,8 +44,7 @@ def test_spoiled_models_are_loaded_or_refused_by_name():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group", range(4))
-def test_wrong_arguments_are_refused_in_words_of_our_own(group):
-    outcomes = run("argument_inputs", range(group, group + 1), limit_address_space=False)
-    assert len(outcomes) > 100
+def test_wrong_arguments_are_refused_in_words_of_our_own():
+    outcomes = run("argument_inputs", range(4), limit_address_space=False)
+    assert len(outcomes) > 800
     assert bad(outcomes) == []

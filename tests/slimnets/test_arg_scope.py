@@ -43,6 +43,13 @@ def test_no_decay_means_no_losses():
     assert build(arg_scope=slimnets.mobilenet_v1_arg_scope(weight_decay=0)).losses == []
 
 
+@pytest.mark.parametrize("decay", [-1, float("nan"), float("inf"), "much"])
+@pytest.mark.parametrize("scope", [slimnets.mobilenet_v1_arg_scope, slimnets.training_scope])
+def test_a_decay_is_a_finite_number_of_at_least_0(scope, decay):
+    with pytest.raises(ValueError, match=r"weight_decay must be a finite number.*got"):
+        scope(weight_decay=decay)
+
+
 def test_batch_norm_decay_and_epsilon_arrive():
     scope = slimnets.mobilenet_v1_arg_scope(batch_norm_decay=0.9, batch_norm_epsilon=1e-5)
     for model, momentum, epsilon in ((build(), 0.99, 1e-3), (build(arg_scope=scope), 0.9, 1e-5)):

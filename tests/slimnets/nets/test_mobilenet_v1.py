@@ -239,8 +239,8 @@ def test_inputs_may_be_a_keras_tensor():
     ("build", "error", "message"),
     [
         (lambda: base(depth_multiplier=0), ValueError, "depth_multiplier must be greater than 0"),
-        (lambda: base(depth_multiplier=-0.5), ValueError, "greater than 0, got -0.5"),
-        (lambda: base(depth_multiplier=float("nan")), ValueError, "greater than 0, got nan"),
+        (lambda: base(depth_multiplier=-0.5), ValueError, "greater than 0.*got -0.5"),
+        (lambda: base(depth_multiplier=float("nan")), ValueError, "greater than 0.*got nan"),
         (lambda: base(depth_multiplier="0.5"), TypeError, "must be a number greater than 0"),
         (lambda: base(min_depth=0), ValueError, "min_depth must be an integer of at least 1"),
         (lambda: base(output_stride=12), ValueError, "must be None, 8, 16 or 32, got 12"),
