@@ -9,7 +9,7 @@ import numpy as np
 from tflite.files import flatbuffer
 from tflite.files.metadata import read_metadata
 from tflite.files.reading import open_file
-from tflite.measuring.runtime import Session
+from tflite.runtime import Session
 
 # Images that a file with an open batch is given at once.
 _OPEN_BATCH = 16

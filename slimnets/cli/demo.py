@@ -157,7 +157,7 @@ def _ends(path: Path) -> str:
     """The types that a .tflite file takes and gives."""
     if path.suffix == ".keras":
         return "as trained"
-    from tflite.measuring.litert import open_interpreter
+    from tflite.litert import open_interpreter
 
     interpreter = open_interpreter(path.read_bytes())
     (entry,), (exit_,) = interpreter.get_input_details(), interpreter.get_output_details()

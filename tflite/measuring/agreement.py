@@ -12,7 +12,7 @@ from tflite.files import flatbuffer
 from tflite.files.metadata import read_metadata
 from tflite.files.reading import open_file
 from tflite.images import ImageInput
-from tflite.measuring.runtime import Session
+from tflite.runtime import Session
 
 if TYPE_CHECKING:
     import keras

@@ -14,9 +14,9 @@ from tflite.files.memory import MAX_BYTES, expected_memory
 from tflite.files.reading import open_file
 from tflite.files.records import NUMPY_TYPES, Graph, Operation, Tensor, read_graph
 from tflite.files.writing import atomic_writer, check_writable
-from tflite.measuring.litert import open_interpreter
-from tflite.measuring.runtime import errors_named
+from tflite.litert import open_interpreter
 from tflite.measuring.timing import invocation, time_calls
+from tflite.runtime import errors_named
 
 # Enough runs for a steady median, few enough that a network of 150 operators takes seconds.
 _TIMED = {"warm_up": 3, "runs": 11, "least_seconds": 0.02}

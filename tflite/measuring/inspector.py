@@ -9,7 +9,7 @@ from functools import cached_property
 
 from tflite.files.reading import open_file
 from tflite.files.records import Graph, Operation, Signature, Tensor, human_bytes, read_graph
-from tflite.measuring.litert import open_interpreter
+from tflite.litert import open_interpreter
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def invocation(content: bytes, inputs: Sequence[np.ndarray] | None = None) -> Ca
     Raises:
         RuntimeError, ValueError: LiteRT cannot run the file.
     """
-    from tflite.measuring.litert import open_interpreter
+    from tflite.litert import open_interpreter
 
     interpreter = open_interpreter(content, num_threads=1)
     details = interpreter.get_input_details()

@@ -39,7 +39,7 @@ interpreter = opened(model_content=open(sys.argv[1], "rb").read())
 """
 _OURS = """
 import sys
-from tflite.measuring.litert import open_interpreter
+from tflite.litert import open_interpreter
 interpreter = open_interpreter(open(sys.argv[1], "rb").read())
 """
 _ALLOCATE = "interpreter.allocate_tensors(); interpreter.invoke()\n"

@@ -54,7 +54,7 @@ class Session:
             TypeError, FileNotFoundError, ValueError: as `open_file`; ValueError also where the
                 file's ends are not one image and its scores, or LiteRT cannot run it.
         """
-        from tflite.measuring.litert import open_interpreter
+        from tflite.litert import open_interpreter
 
         file = open_file(source)
         self._name = file.name
