@@ -1,0 +1,58 @@
+"""Statistics of activations are NumPy's, and ranges those of each tensor itself."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tests.helpers.float_files import RELU, FloatFile
+from tflite.files import flatbuffer
+from tflite.quantizing.activation_ranges import set_ranges
+from tflite.quantizing.execution import constant
+from tflite.quantizing.statistics import measure
+
+
+def pointwise(file: FloatFile, operator: int, images: np.ndarray) -> np.ndarray:
+    """A 1×1 convolution by NumPy, from the constants of the file."""
+    tensors = file.graph.tensors
+    _, weights, bias = (tensors[i] for i in file.graph.operators[operator].inputs)
+    matrix = constant(file.model, weights)[:, 0, 0]
+    return images @ matrix.T + constant(file.model, bias)
+
+
+def test_low_high_and_mean_are_numpys():
+    file = FloatFile()
+    output = file.conv(file.last, 4, activation=RELU)
+    images = file.images(7)
+    found = measure(file.bytes(), images, fitted=5)[output]
+    expected = np.maximum(pointwise(file, 0, images), 0)
+    np.testing.assert_allclose(found.low, expected.min(axis=(0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(found.high, expected.max(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(found.mean, expected[:5].mean(axis=(0, 1, 2)), rtol=1e-5)
+
+
+def test_a_summand_has_its_own_range_and_not_the_sums():
+    """TensorFlow's calibration gives it the sum's."""
+    file = FloatFile()
+    small, large = file.conv(file.last, 4), file.conv(file.last, 4, gains=[50] * 4)
+    total = file.join("ADD", [small, large], schema.AddOptionsT())
+    data, images = file.bytes(), file.images()
+    tensors = flatbuffer.unpack(set_ranges(data, measure(data, images))).subgraphs[0].tensors
+    expected = pointwise(file, 0, images)
+    found = tensors[small].quantization
+    np.testing.assert_allclose(
+        [found.min[0], found.max[0]], [expected.min(), expected.max()], rtol=1e-5
+    )
+    assert tensors[total].quantization.max[0] > 10 * tensors[small].quantization.max[0]
+
+
+def test_zero_is_in_every_range():
+    file = FloatFile(channels=1)
+    output = file.conv(file.last, 2)
+    images = file.images() * 0 + 1
+    data = file.bytes()
+    quantization = (
+        flatbuffer.unpack(set_ranges(data, measure(data, images)))
+        .subgraphs[0]
+        .tensors[output]
+        .quantization
+    )
+    assert quantization.min[0] <= 0 <= quantization.max[0]
