@@ -109,7 +109,10 @@ def convert(model, precision: str, target: str = "android") -> bytes:
     """By this project's converter."""
     import tflite
 
-    return tflite.convert(model, precision=precision, target=target, calibration=images()).bytes
+    file = tflite.convert(
+        model, precision=precision, target=target, calibration=images(), effort="fast"
+    )
+    return file.bytes
 
 
 def convert_bare(model, precision: str) -> bytes:

@@ -16,6 +16,8 @@ _HOME = {
     "compare": "measuring.agreement",
     "Agreement": "measuring.agreement",
     "read_metadata": "files.metadata",
+    "quantization_report": "measuring.diagnosis",
+    "QuantizationReport": "measuring.diagnosis",
     "measure_costs": "measuring.costs",
     "plot_costs": "measuring.costs",
     "check_edgetpu": "edgetpu.verdict",

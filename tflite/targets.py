@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 
+EFFORTS = ("fast", "normal", "high")
+
 FLOAT_PRECISIONS = ("float32", "float16", "dynamic")
 
 

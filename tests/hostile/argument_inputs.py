@@ -223,6 +223,7 @@ def _deployment() -> Iterator[Attempt]:
         "preprocessing": (3, "mobilenet_v1", [], object(), object),
         "labels": (3, [None], ["a"], "nowhere.txt", [3] * 6, {}, b"x", ["a\nb"] * 6, [""] * 6, ""),
         "optimize": ("yes", 2, None, []),
+        "effort": ANYTHING,
         "metadata": (3, "x", [], {"nam": "x"}, {"name": None}, {3: "x"}, [("name", "x")]),
     }.items():
         precision = "float32" if argument != "calibration" else "int8"

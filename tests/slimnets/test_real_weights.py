@@ -114,6 +114,7 @@ def test_mediapipe_sees_in_photographs_what_keras_sees(classifier, crops, precis
         calibration=calibration(crops) if precision == "int8" else None,
         preprocessing=slimnets.preprocessing(classifier),
         labels=sources.imagenet_labels(),
+        effort="fast",
     )
     expected = np.asarray(classifier(np.stack([photos.network_input(crop) for crop in crops])))
     options = vision.ImageClassifierOptions(

@@ -311,6 +311,7 @@ def test_tensorflow_lite_micro_gives_the_same_output():
         target="micro",
         calibration=pixels / 127.5 - 1,
         preprocessing=slimnets.preprocessing(net),
+        effort="fast",
     )
     values = (pixels.astype(np.int16) - 128).astype(np.int8)
     # Reference kernels count alike on every processor; a phone's fast ones round some sums
@@ -336,7 +337,7 @@ def test_mobilenet_v3_stays_in_one_partition_and_agrees():
         classes=10,
     )
     pixels = smooth_images(12).repeat(2, 1).repeat(2, 2)
-    result = tflite.convert(lively(net), calibration=pixels / 127.5 - 1)
+    result = tflite.convert(lively(net), calibration=pixels / 127.5 - 1, effort="fast")
     assert result.report.partitions == 1
     assert set(result.report.outside) <= {"QUANTIZE"}
     assert result.report.agreement.sqnr_db > 15

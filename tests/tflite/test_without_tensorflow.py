@@ -144,7 +144,13 @@ def test_a_converted_network_predicts_as_keras_does(tmp_path):
     images = np.random.default_rng(0).uniform(-1, 1, (20, 16, 16, 3)).astype(np.float32)
     path = tmp_path / "net.tflite"
     tflite.convert(
-        model, path, target="coral", calibration=images, preprocessing=how, labels=LABELS
+        model,
+        path,
+        target="coral",
+        calibration=images,
+        preprocessing=how,
+        labels=LABELS,
+        effort="fast",
     )
     said = on_a_device(path, tmp_path)
     grey = np.full((1, 16, 16, 3), 128 / 127.5 - 1, np.float32)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 # Pixels that Keras is given at once: its eager execution keeps every activation of a batch.
 _PIXELS_AT_ONCE = 200_000
+# From so many channels on, they were divided and shifted; it is not error.
+_MOVED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class LayerAgreement:
-    """One Keras layer against the file's tensor of that name, constant factors divided out.
+    """One Keras layer against the file's tensor of that name, as `layer_values` gives them.
 
     Attributes:
         name: of the Keras layer.
@@ -116,14 +118,17 @@ def compare(
             f"the model gives outputs of shape {expected.shape}, the file {found.shape}: they are "
             "not the same network."
         )
-    layers = _compare_layers(model, data, image, images) if per_layer else ()
+    layers = ()
+    if per_layer:
+        values = layer_values(model, data, image, images)
+        layers = tuple(_compare_layer(name, *pair) for name, _, *pair, _ in values)
     middle = 0.5 if flatbuffer.ends_in_probabilities(file.model) else 0.0
     error = np.abs(expected.astype(np.float64) - found)
     return Agreement(
         n=len(images),
         max_abs_error=float(error.max()),
         mean_abs_error=float(error.mean()),
-        sqnr_db=_sqnr_db(expected, found),
+        sqnr_db=sqnr_db(expected, found),
         top1_agreement=float((_classes(expected, middle) == _classes(found, middle)).mean()),
         layers=layers,
     )
@@ -203,7 +208,7 @@ def _classes(outputs: np.ndarray, middle: float) -> np.ndarray:
     return outputs > middle if outputs.shape[-1] == 1 else outputs.argmax(axis=-1)
 
 
-def _sqnr_db(expected: np.ndarray, found: np.ndarray) -> float:
+def sqnr_db(expected: np.ndarray, found: np.ndarray) -> float:
     expected = expected.astype(np.float64)
     noise = np.square(expected - found).sum()
     signal = np.square(expected).sum()
@@ -212,15 +217,20 @@ def _sqnr_db(expected: np.ndarray, found: np.ndarray) -> float:
     return float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf")
 
 
-def _compare_layers(
+def layer_values(
     model: "keras.Model", data: bytes, image: ImageInput | None, images: np.ndarray
-) -> tuple[LayerAgreement, ...]:
-    """Every layer whose name a tensor of the file still carries, and whose shape it has."""
+) -> Iterator[tuple[str, int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Every layer whose name a tensor of the file still carries, and whose shape it has.
+
+    Yields:
+        In the file's order: the layer's name, the tensor's index, Keras's values, the file's with
+        what conversion divided channels by and shifted them by undone, and the file's own.
+    """
     import keras
 
     pairs = _layer_tensors(model, data)
     if not pairs:
-        return ()
+        return
     probe = keras.Model(model.inputs[0], [layer.output for layer, _ in pairs])
     session = Session(data, image and image.of_file, keep_all_tensors=True)
     found: list[list[np.ndarray]] = [[] for _ in pairs]
@@ -232,23 +242,34 @@ def _compare_layers(
         outputs = keras.tree.flatten(probe(batch, training=False))
         for values, output in zip(expected, outputs, strict=True):
             values.append(keras.ops.convert_to_numpy(output))
-    return tuple(
-        _compare_layer(layer.name, np.concatenate(reference), np.concatenate(values))
-        for (layer, _), reference, values in zip(pairs, expected, found, strict=True)
-    )
+    for (layer, index), reference, values in zip(pairs, expected, found, strict=True):
+        reference, values = np.concatenate(reference), np.concatenate(values)
+        yield layer.name, index, reference, _as_in_keras(reference, values), values
 
 
 def _compare_layer(name: str, expected: np.ndarray, found: np.ndarray) -> LayerAgreement:
-    found = found * _carried_factor(expected, found)
     error = np.abs(expected.astype(np.float64) - found)
-    return LayerAgreement(name, float(error.max()), _sqnr_db(expected, found))
+    return LayerAgreement(name, float(error.max()), sqnr_db(expected, found))
 
 
-def _carried_factor(expected: np.ndarray, found: np.ndarray) -> float:
-    """What the deployment rewrite left for a later layer to multiply (h-swish's 1/6), or 1."""
-    energy = np.square(found, dtype=np.float64).sum()
-    factor = float((expected * found.astype(np.float64)).sum() / energy) if energy else 1.0
-    return 1.0 if 0.8 < factor < 1.25 else factor
+def _as_in_keras(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """`found` without what the rewrite left for a later layer to multiply (h-swish's 1/6), and
+    without what equalization divided a channel by and shifted it by before it was quantized.
+
+    Where few channels are clearly larger, smaller or elsewhere, all are left as they are: that is
+    error.
+    """
+    rows = found.reshape(-1, found.shape[-1]).astype(np.float64)
+    reference = expected.reshape(rows.shape).astype(np.float64)
+    centred, centred_reference = rows - rows.mean(axis=0), reference - reference.mean(axis=0)
+    energy = np.square(centred).sum(axis=0)
+    product = (centred * centred_reference).sum(axis=0)
+    factor = np.divide(product, energy, out=np.ones_like(energy), where=energy > 0)
+    shift = reference.mean(axis=0) - factor * rows.mean(axis=0)
+    moved = (factor < 0.8) | (factor > 1.25) | (np.abs(shift) > 0.25 * reference.std(axis=0))
+    if moved.mean() < _MOVED_SHARE:
+        return found
+    return (rows * factor + shift).reshape(found.shape)
 
 
 def _layer_tensors(model: "keras.Model", data: bytes) -> list[tuple["keras.Layer", int]]:

@@ -15,6 +15,7 @@ from tflite.measuring.timing import invocation, time_calls
 from tflite.targets import Target
 
 if TYPE_CHECKING:
+    from tflite.quantizing.effort import Outcome
     from tflite.rewriting.passes import PassReport
 
 # A median of so many runs, or of as many as fit in the time.
@@ -41,6 +42,7 @@ class ConversionReport:
         edgetpu: the Edge TPU compiler's expected verdict, where the target is one.
         warnings: doubts about the calibration images or about the result.
         rewriting: what each pass over the float graph did, and what it left and why.
+        quantizing: int8 only: what was tried to make the file good, and what came of it.
     """
 
     precision: str
@@ -58,6 +60,7 @@ class ConversionReport:
     edgetpu: EdgeTpuReport | None = None
     warnings: tuple[str, ...] = ()
     rewriting: tuple["PassReport", ...] = ()
+    quantizing: "Outcome | None" = None
 
     @property
     def rewritten(self) -> str:
@@ -85,6 +88,8 @@ class ConversionReport:
         ]
         if self.rewriting:
             lines.append(f"rewritten: {self.rewritten}")
+        if self.quantizing is not None:
+            lines.append(str(self.quantizing))
         if self.edgetpu is not None:
             lines.append(str(self.edgetpu))
         return "\n".join([*lines, *(f"warning: {line}" for line in self.warnings)])
@@ -107,6 +112,7 @@ def report_on(
     agreement_images: str,
     warnings: Sequence[str],
     rewriting: Sequence["PassReport"] = (),
+    quantizing: "Outcome | None" = None,
 ) -> ConversionReport:
     """The report on a finished file; runs it a few times to take the time."""
     found = inspect(data)
@@ -130,6 +136,7 @@ def report_on(
         edgetpu=check_edgetpu(data) if target.runs_on_edgetpu else None,
         warnings=tuple(warnings),
         rewriting=tuple(rewriting),
+        quantizing=quantizing,
     )
 
 

@@ -1,7 +1,8 @@
 """TensorFlow's converter and quantizer: the one place that calls them.
 
 Both are in maintenance, and calibrating and quantizing as separate steps is private to
-TensorFlow; whoever replaces them rewrites this file. `write` is all that the rest knows of it.
+TensorFlow; whoever replaces them rewrites this file. `write` and `quantize` are all that
+the rest knows of it.
 """
 
 import logging
@@ -47,7 +48,6 @@ def write(
     model: "keras.Model",
     form: Form,
     calibration: Callable[[], Iterable[np.ndarray]],
-    adjust: Callable[[bytes], bytes],
 ) -> bytes:
     """A traced network as the bytes of a .tflite file.
 
@@ -56,14 +56,16 @@ def write(
         model: what the function was traced from; holds its variables.
         form: what to make.
         calibration: gives float32 batches for the function; called for int8 and int16x8 only.
-        adjust: int8 only: takes the float file whose tensors carry the ranges that calibration
-            gave them, and returns the one to quantize, in which only ranges may differ.
+
+    Returns:
+        The file; for int8 a float file whose tensors carry the ranges that calibration gave them,
+        which `quantize` takes.
 
     Raises:
         EngineError: the network cannot be converted.
     """
     import tensorflow as tf
-    from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+    from tensorflow.lite.python.convert import ConverterError
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], trackable_obj=model)
     # Variables become constants at once, without a SavedModel on the way (most of the time that
@@ -89,15 +91,19 @@ def write(
         with warnings.catch_warnings():
             # "Statistics for quantized inputs were expected": they come from calibration.
             warnings.simplefilter("ignore", UserWarning)
-            file = bytes(converter.convert())
+            return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:
         raise EngineError(_reason(error)) from error
-    if form.precision != "int8":
-        return file
+
+
+def quantize(file: bytes, form: Form) -> bytes:
+    """A float file whose tensors carry ranges, in int8: weights per channel, biases int32."""
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
     with native_output.intercepted(_to_the_debug_log):
-        # Weights per channel, biases int32.
         quantized = mlir_quantize(
-            adjust(file),
+            file,
             input_data_type=tf.as_dtype(form.input_type),
             output_data_type=tf.as_dtype(form.output_type),
         )

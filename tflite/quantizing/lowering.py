@@ -16,6 +16,7 @@ from tflite import progress
 from tflite.files import flatbuffer
 from tflite.images import ImageInput
 from tflite.quantizing import engine
+from tflite.quantizing.effort import Outcome, improve
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import multiply_instead
 from tflite.quantizing.ranges import widen_for_additions, with_input_range
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 
 
 def lower(
-    model: "keras.Model", form: Form, image: ImageInput | None, images: np.ndarray | None
-) -> bytes:
+    model: "keras.Model",
+    form: Form,
+    image: ImageInput | None,
+    images: np.ndarray | None,
+    effort: str = "fast",
+) -> tuple[bytes, Outcome | None]:
     """Converts and quantizes.
 
     Args:
@@ -37,6 +42,10 @@ def lower(
             its exact range, and is made part of the file if it says so.
         images: float32 (N, height, width, channels) in the model's input space; needed for int8
             and int16x8.
+        effort: int8 only: as in `convert`.
+
+    Returns:
+        The file, and for int8 what was tried to make it good.
 
     Raises:
         ValueError: TensorFlow's converter has no form for a layer.
@@ -48,15 +57,20 @@ def lower(
             model,
             form,
             partial(_batches, pixels, form.batch_size),
-            partial(_adjust, image=image),
         )
     except engine.EngineError as error:
         raise ValueError(
             f"TensorFlow's converter cannot convert {model.name!r}: {_explain(error, model)}"
         ) from error
+    file = _without_scope(file)
     if form.precision != "int8":
-        return _without_scope(file)
-    return file if image is None else _with_exact_input(file, image.of_file)
+        return file, None
+    calibrated = multiply_instead(file)
+    quantize = partial(_quantized, image=image, form=form)
+    plain = quantize(calibrated)
+    if effort == "fast":
+        return plain, Outcome(effort)
+    return improve(calibrated, plain, pixels, image and image.of_file, quantize, effort)
 
 
 def _batches(images: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]:
@@ -67,12 +81,12 @@ def _batches(images: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]
         yield images[filled[start : start + size]]
 
 
-def _adjust(calibrated: bytes, image: ImageInput | None) -> bytes:
-    """The calibrated float file with the ranges that it is to be quantized by."""
-    file = multiply_instead(_without_scope(calibrated))
-    if image is not None:
-        file = with_input_range(file, *image.of_file.range)
-    return widen_for_additions(file)
+def _quantized(calibrated: bytes, image: ImageInput | None, form: Form) -> bytes:
+    """The int8 file by the ranges that the float file carries, its input's made exact."""
+    if image is None:
+        return engine.quantize(widen_for_additions(calibrated), form)
+    file = with_input_range(calibrated, *image.of_file.range)
+    return _with_exact_input(engine.quantize(widen_for_additions(file), form), image.of_file)
 
 
 def _without_scope(data: bytes) -> bytes:

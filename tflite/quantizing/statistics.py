@@ -68,14 +68,14 @@ def measure(data: bytes, images: np.ndarray, fitted: int | None = None) -> dict[
 
 
 def merged(
-    statistics: Mapping[int, Statistics], others: Mapping[int, Statistics]
+    statistics: Mapping[int, Statistics], others: Mapping[int, Statistics], share: float
 ) -> dict[int, Statistics]:
-    """The first, with the least and greatest values of both."""
+    """Of the images of both; `share` of the mean is that of the others."""
     return {
-        index: replace(
-            found,
+        index: Statistics(
             low=np.minimum(found.low, others[index].low),
             high=np.maximum(found.high, others[index].high),
+            mean=(1 - share) * found.mean + share * others[index].mean,
         )
         for index, found in statistics.items()
     }

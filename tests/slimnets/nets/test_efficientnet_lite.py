@@ -97,6 +97,6 @@ def test_lite0_maps_to_the_edge_tpu_whole():
 
     model = lively(lite(0, input_shape=(64, 64, 3), num_classes=7))
     images = np.random.default_rng(0).uniform(-1, 1, (8, 64, 64, 3)).astype("float32")
-    file = tflite.convert(model, precision="int8", target="coral", calibration=images)
+    file = tflite.convert(model, target="coral", calibration=images, effort="fast")
     report = tflite.check_edgetpu(file.bytes)
     assert (report.ok, report.mapped_share, report.offenders) == (True, 1.0, ())

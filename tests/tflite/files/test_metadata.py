@@ -88,6 +88,7 @@ def int8(model, photographs):
         calibration=network_inputs(photographs),
         preprocessing=preprocessing(crop_fraction=0.875),
         labels=LABELS,
+        effort="fast",
         metadata={"author": "A. Author", "license": "Apache-2.0", "version": "v7"},
     ).bytes
 
@@ -118,7 +119,13 @@ def test_mediapipe_finds_keras_top_class(model, photographs, tmp_path, precision
     inputs = network_inputs(photographs, how if how is TORCHVISION else None)
     path = tmp_path / "net.tflite"
     tflite.convert(
-        model, path, precision=precision, calibration=inputs, preprocessing=how, labels=LABELS
+        model,
+        path,
+        precision=precision,
+        calibration=inputs,
+        preprocessing=how,
+        labels=LABELS,
+        effort="fast",
     )
     probabilities = model.predict(inputs, verbose=0)
     second, first = np.sort(probabilities, axis=-1)[:, -2:].T

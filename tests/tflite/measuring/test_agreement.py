@@ -27,7 +27,12 @@ def images():
 @pytest.fixture(scope="module")
 def int8(model, images):
     return tflite.convert(
-        model, calibration=images, input_type="float32", output_type="float32", optimize=False
+        model,
+        calibration=images,
+        input_type="float32",
+        output_type="float32",
+        optimize=False,
+        effort="fast",
     ).bytes
 
 

@@ -1,0 +1,206 @@
+"""Which steps a file gets, and whether they do it good: each is judged on images kept aside.
+
+"fast" takes TensorFlow's minimum and maximum of every activation and rounds weights to nearest;
+"normal" equalizes channels, refits the integer weights and corrects the biases; "high" tries more
+ways to do so. What is no better than what was there before, on calibration images that the steps
+have not seen, is left out.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tflite.files import flatbuffer
+from tflite.images import ImageInput
+from tflite.quantizing.activation_ranges import set_ranges
+from tflite.quantizing.equalization import equalize
+from tflite.quantizing.execution import shape_of
+from tflite.quantizing.judging import Judge
+from tflite.quantizing.sequence import fit_layers
+from tflite.quantizing.statistics import Statistics, measure, merged, with_headroom
+from tflite.runtime import Session
+
+logger = logging.getLogger(__name__)
+
+PLAIN = "minimum and maximum, rounded to nearest"
+
+# Of calibration images, one in so many judges.
+_JUDGES_SHARE, _MOST_JUDGES = 6, 24
+_FEWEST = 2
+_MOST_IMAGES = 200
+_MOST_FITTED = 100
+_COMPARED = 8
+# Largest activation of all images that weights are fitted to, in numbers.
+_MOST_NUMBERS = 150_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to make the file.
+
+    Attributes:
+        exponent: of the equalization; 0 leaves it out.
+        refit: whether integer weights are found anew, or rounded to nearest.
+    """
+
+    exponent: float
+    refit: bool
+
+    def __str__(self) -> str:
+        parts = [f"equalized by {self.exponent:g}"] if self.exponent else []
+        parts += ["weights refitted"] if self.refit else []
+        return ", ".join([*parts, "biases corrected"])
+
+
+_LAST_RESORT = (Plan(0.0, refit=False), Plan(0.0, refit=True))
+_NORMAL = (Plan(0.5, refit=False), Plan(0.5, refit=True), *_LAST_RESORT)
+# Where the result is poor, channels differ so much that the strongest is worth a try.
+_STRONG = (Plan(1.0, refit=False), Plan(1.0, refit=True))
+_POOR_DB = 15.0
+_HIGH = (*_NORMAL, Plan(0.3, refit=True), Plan(0.75, refit=True))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was tried and what came of it.
+
+    Attributes:
+        effort: as asked for.
+        chosen: what the file is made by.
+        trials: SQNR in dB of the network's last values before a softmax, by way of making the
+            file, on the judging images.
+        judges: how many calibration images judged; nothing was fitted to them.
+        note: why nothing was tried or what was tried is left out.
+    """
+
+    effort: str
+    chosen: str = PLAIN
+    trials: Mapping[str, float] = field(default_factory=dict)
+    judges: int = 0
+    note: str = ""
+
+    def __str__(self) -> str:
+        if not self.trials:
+            return f"effort {self.effort}: {self.chosen}" + (f" ({self.note})" if self.note else "")
+        note = f", {self.note}" if self.note else ""
+        tried = "; ".join(f"{name} {sqnr:.1f} dB" for name, sqnr in self.trials.items())
+        aside = f"{self.judges} image{'s' * (self.judges != 1)} kept aside"
+        return f"effort {self.effort}: {self.chosen}{note} (on {aside}: {tried})"
+
+
+def improve(
+    calibrated: bytes,
+    plain: bytes,
+    images: np.ndarray,
+    image: ImageInput | None,
+    quantize: Callable[[bytes], bytes],
+    effort: str,
+) -> tuple[bytes, Outcome]:
+    """The best int8 file of those that the effort allows.
+
+    Args:
+        calibrated: the float file with TensorFlow's ranges.
+        plain: what the quantizer makes of it.
+        images: float32 (N, height, width, channels), as the files take them.
+        image: how pixels become the file's input, if that is known.
+        quantize: from a float file with ranges to an int8 file.
+        effort: "normal" or "high".
+    """
+    if len(images) < _FEWEST:
+        return plain, Outcome(effort, note="too few images to judge more by")
+    fitted, judging = _split(images, calibrated)
+    judge = Judge(calibrated, judging, image)
+    found = measure(calibrated, fitted)
+    statistics = with_headroom(found, len(fitted))
+    maker = _Maker(calibrated, fitted, statistics, image, quantize)
+    best, trials = None, {PLAIN: judge.sqnr_db(maker.plain())}
+    for plan in (*(_NORMAL if effort == "normal" else _HIGH), *_STRONG):
+        if plan in _LAST_RESORT and best is not None and effort == "normal":
+            continue
+        if plan in _STRONG and max(trials.values()) >= _POOR_DB:
+            continue
+        data = maker.file(plan)
+        if data is not None:
+            trials[str(plan)] = judge.sqnr_db(data)
+            if trials[str(plan)] == max(trials.values()):
+                best = plan
+    if best is None:
+        return plain, Outcome(effort, PLAIN, trials, len(judging))
+    # What is best for images that were not seen is made once more with all of them seen.
+    seen, share = fitted, 0.0
+    if len(fitted) + len(judging) <= _most_fitted(calibrated):
+        seen = np.concatenate([fitted, judging])
+        share = len(judging) / len(seen)
+    statistics = merged(found, measure(calibrated, judging), share)
+    statistics = with_headroom(statistics, len(fitted) + len(judging))
+    data = _Maker(calibrated, seen, statistics, image, quantize).file(best)
+    if data is None or judge.sqnr_db(data) < trials[str(best)]:
+        data = maker.file(best)
+    if judge.sqnr_db(data) < judge.sqnr_db(plain):
+        return plain, Outcome(effort, PLAIN, trials, len(judging), "better than all that was tried")
+    return data, Outcome(effort, str(best), trials, len(judging))
+
+
+class _Maker:
+    """Files made by plans, from one set of statistics."""
+
+    def __init__(
+        self,
+        calibrated: bytes,
+        fitted: np.ndarray,
+        statistics: Mapping[int, Statistics],
+        image: ImageInput | None,
+        quantize: Callable[[bytes], bytes],
+    ) -> None:
+        self._statistics = statistics
+        self._calibrated, self._fitted, self._image = calibrated, fitted, image
+        self._quantize = quantize
+        # On images whose ranges are known: beyond them ReLU6 may bend elsewhere.
+        self._same = Judge(calibrated, fitted[:_COMPARED], image)
+        self._equalized: dict[float, tuple[bytes, Mapping[int, Statistics], bytes] | None] = {}
+
+    def plain(self) -> bytes:
+        """Minimum and maximum, and nothing else."""
+        return self._quantize(set_ranges(self._calibrated, self._statistics))
+
+    def file(self, plan: Plan) -> bytes | None:
+        """The int8 file; None if the float file would not stay the same network."""
+        if plan.exponent not in self._equalized:
+            self._equalized[plan.exponent] = self._prepared(plan.exponent)
+        prepared = self._equalized[plan.exponent]
+        if prepared is None:
+            return None
+        equalized, statistics, quantized = prepared
+        session = Session(quantized, self._image)
+        return fit_layers(quantized, equalized, statistics, self._fitted, session, plan.refit)
+
+    def _prepared(self, exponent: float) -> tuple[bytes, Mapping[int, Statistics], bytes] | None:
+        equalized, statistics = self._calibrated, self._statistics
+        if exponent:
+            equalized, statistics = equalize(self._calibrated, self._statistics, exponent)
+            if not self._same.is_same(equalized):
+                logger.warning("equalization by %g changed the network: it is left out", exponent)
+                return None
+        return equalized, statistics, self._quantize(set_ranges(equalized, statistics))
+
+
+def _split(images: np.ndarray, data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Images to fit to, and others to judge by."""
+    images = _evenly(images, _MOST_IMAGES)
+    count = min(max(1, len(images) // _JUDGES_SHARE), _MOST_JUDGES)
+    judges = np.zeros(len(images), bool)
+    judges[np.linspace(0, len(images) - 1, count + 2).astype(int)[1:-1]] = True
+    return _evenly(images[~judges], _most_fitted(data)), images[judges]
+
+
+def _most_fitted(data: bytes) -> int:
+    """To how many images a file of this size is fitted: memory holds an activation of them all."""
+    tensors = flatbuffer.unpack(data).subgraphs[0].tensors
+    largest = max(int(np.prod(shape_of(tensor))) for tensor in tensors)
+    return max(1, min(_MOST_FITTED, _MOST_NUMBERS // largest))
+
+
+def _evenly(images: np.ndarray, most: int) -> np.ndarray:
+    return images[np.linspace(0, len(images) - 1, min(len(images), most)).astype(int)]
