@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; `sys.argv[1:]` when None.
 
     Returns:
-        0 success, 1 failure (one line on standard error), 2 wrong usage, 130 interrupted.
+        0 success, 1 failure (one line on standard error), 2 wrong usage, 130 interrupted,
+        143 ended by SIGTERM with what is needed to go on (train).
     """
     _open_what_is_closed()
     try:

@@ -70,7 +70,7 @@ def _show(config: ConfigDict, folder: str, console: Console) -> dict[str, Any]:
 
     out = results.check_folder(folder, "--out")
     logging.info("training: %d epochs; building the network and its first step", config.epochs)
-    training = train(config, out)
+    training = train(config, out, resume=False)  # a demo shows all of it
     logging.info("trained: best epoch %d; timing it", training["best_epoch"])
     trained = evaluation.open_keras(training["checkpoint"])
     model, prepare = trained.model, trained.preprocessing

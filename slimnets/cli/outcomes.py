@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-EXIT_SUCCESS, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_SUCCESS, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 
 
 class PartialFailure(Exception):
@@ -26,3 +26,7 @@ class CannotPrint(OSError):
 
 class UsageError(Exception):
     """The command line is wrong: one sentence that says what to write instead. Exit code 2."""
+
+
+class Ended(Exception):
+    """SIGTERM came, and what is needed to go on later is kept. Exit code 143, as by the signal."""

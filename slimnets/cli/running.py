@@ -22,8 +22,10 @@ from slimnets.cli.outcomes import (
     EXIT_FAILURE,
     EXIT_INTERRUPTED,
     EXIT_SUCCESS,
+    EXIT_TERMINATED,
     EXIT_USAGE,
     CannotPrint,
+    Ended,
     PartialFailure,
     UsageError,
 )
@@ -31,7 +33,7 @@ from tflite import native_output
 from tflite.hints import did_you_mean
 
 # Errors whose text says what happened; of others the kind is told too.
-_TOLD_FULLY = (ValueError, TypeError, OSError, PartialFailure, UsageError)
+_TOLD_FULLY = (ValueError, TypeError, OSError, PartialFailure, UsageError, Ended)
 
 
 class _Console(Console):
@@ -106,6 +108,8 @@ def run(name: str, command: ModuleType, words: list[str]) -> int:
         return _report(f"{program}: {_one_line(error)}; see {program} --help", EXIT_USAGE, debug)
     except KeyboardInterrupt:
         return _report(f"{program}: interrupted", EXIT_INTERRUPTED, debug)
+    except Ended as error:
+        return _report(f"{program}: {_one_line(error)}", EXIT_TERMINATED, debug)
     except (BrokenPipeError, CannotPrint):
         raise
     except Exception as error:

@@ -8,8 +8,12 @@ fashion_mnist, cifar10 or cifar100; NAME one of `slimnets models`. What else a t
 chosen to suit them, or stands in a recipe: a Python file with get_config(), or the name of one that
 comes with slimnets: cifar10, digits, fashion_mnist, folder. The flags go before the recipe.
 
-The folder receives best.keras, best.json (what it is), labels.txt, history.csv, curves.png and
-config.json. If the data has test images, the best model is evaluated on them at the end.
+The folder receives best.keras, last.keras, best.json (what it is), labels.txt, history.csv,
+curves.png, config.json and result.json. If the data has test images, the best model is evaluated on
+them at the end.
+
+The same command again goes on where a killed one stood, or says that it is finished. SIGTERM ends
+with a checkpoint and exit code 143. Another run's files in the folder are kept, as earlier-1.*.
 
 Example:
   slimnets train --data=folder:photos --model=mobilenet_v2 --epochs=10 --workdir=run
@@ -29,6 +33,7 @@ from rich.console import Console
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags, changed_fields
 from slimnets.cli.heartbeat import heartbeat
+from slimnets.cli.outcomes import Ended
 
 # Flag → the config's field of which it is the short form.
 _SHORT = {
@@ -66,10 +71,14 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         raise UsageError("--workdir is missing, for example --workdir=run")
     running.start_keras()
     from slimnets import data, evaluation
+    from slimnets.training.checkpoints import Terminated
     from slimnets.training.loop import train
 
-    with heartbeat():
-        result = train(config, options.workdir)
+    try:
+        with heartbeat():
+            result = train(config, options.workdir)
+    except Terminated as ended:
+        raise Ended(str(ended)) from ended
     console.print(
         f"best epoch {result['best_epoch']}: val accuracy {result['val_accuracy']:.2%} "
         f"→ {result['checkpoint']}"

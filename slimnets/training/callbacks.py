@@ -1,4 +1,4 @@
-"""What watches a training: the best model, divergence, progress."""
+"""What watches a training: its checkpoints and best model, divergence, progress."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import contextlib
 import csv
 import io
 import math
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 from absl import logging
+from ml_collections import ConfigDict
 
-from slimnets.training.results import BEST, HISTORY, Results
+from slimnets.training import checkpoints
+from slimnets.training.averaging import Average
+from slimnets.training.checkpoints import Standing, Terminated
+from slimnets.training.results import BEST, CHECKPOINT, HISTORY, Results
 from tflite import progress
 from tflite.files.writing import replacing
 
@@ -26,73 +32,168 @@ def save_atomically(model: keras.Model, path: Path) -> None:
         plain.save(temporary)
 
 
-class SaveBest(keras.callbacks.Callback):
-    """Keeps the model of the epoch with the best validation accuracy (then lowest loss).
+class KeepRun(keras.callbacks.Callback):
+    """Keeps what a run has come to: checkpoints, the best epoch's model, a line an epoch.
+
+    A checkpoint is written before the files that follow from it, so that whatever moment the
+    process is killed at, the next one knows of each file that is missing.
 
     Attributes:
-        path: the .keras file.
-        epoch: the best epoch, counted from 1; 0 before the first.
+        standing: where the training stands; `restore` changes it.
+        config: of the training.
     """
 
-    def __init__(self, run: Results, deployable: keras.Model | None = None) -> None:
-        """`deployable`: a float32 model of the same weights to save in place of a mixed one."""
+    def __init__(
+        self,
+        run: Results,
+        config: ConfigDict,
+        *,
+        model: keras.Model,
+        steps: int,
+        about: Mapping[str, Any],
+        asked_to_end: threading.Event,
+        average: Average | None = None,
+        deployable: keras.Model | None = None,
+    ) -> None:
+        """
+        Args:
+            run: where everything goes.
+            config: of the training.
+            model: what is trained, compiled.
+            steps: in an epoch.
+            about: what a checkpoint is good for, see `checkpoints.save`.
+            asked_to_end: once it is set, a checkpoint is written and `Terminated` raised.
+            average: of the weights, kept in place of them.
+            deployable: a float32 model of the same weights to save in place of a mixed one.
+        """
         super().__init__()
-        self.path = run.folder / BEST
-        self._run = run
-        self.epoch = 0
-        self._best = (-math.inf, -math.inf)
-        self._deployable = deployable
+        self.standing = Standing()
+        self._run, self.config, self._trained = run, config, model
+        self._steps, self._about = steps, about
+        self._asked_to_end = asked_to_end
+        self._average, self._deployable = average, deployable
+        self._metrics: list[Any] = []  # their state in the midst of an epoch
+        self._started = self._saved = time.monotonic()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        score = (logs["val_accuracy"], -logs["val_loss"])
-        if score <= self._best:
-            return
-        model = self.model
-        if self._deployable is not None:
-            self._deployable.set_weights(model.get_weights())
-            model = self._deployable
+    def restore(self) -> None:
+        """Goes back to the checkpoint. Model, optimizer and metrics are built.
+
+        Raises:
+            ValueError, OSError: as `checkpoints.restore`.
+        """
+        path = self._run.folder / CHECKPOINT
+        self.standing = checkpoints.restore(path, self._variables(), self._about)
+        self._metrics = [variable.numpy() for variable in self._trained.metrics_variables]
+        self._started = time.monotonic() - self.standing.seconds
+        if self.standing.history:
+            self._write_history()
+        if 0 < self.standing.best_epoch == self.standing.epoch and not self.standing.step:
+            self._save_best()  # which may be what the process was killed in
+
+    def finished(self) -> bool:
+        """Whether there is no epoch left, or no hope in one."""
+        at, patience = self.standing, self.config.early_stopping
+        hopeless = 0 < patience <= at.epoch - at.best_epoch and not at.step
+        return hopeless or at.epoch >= self.config.epochs
+
+    def save(self, name: str) -> None:
+        """Writes the model as it would be deployed."""
         self._run.begin()
-        save_atomically(model, self.path)
-        self._best, self.epoch = score, epoch + 1
+        averages = self._average.in_place() if self._average else contextlib.nullcontext()
+        with averages:
+            model = self._deployable or self._trained
+            if self._deployable:
+                model.set_weights(self._trained.get_weights())
+            save_atomically(model, self._run.folder / name)
 
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        if self._metrics and self.standing.step:
+            for variable, value in zip(self._trained.metrics_variables, self._metrics, strict=True):
+                variable.assign(value)
+        self._metrics = []
 
-class KeepHistory(keras.callbacks.Callback):
-    """A line an epoch in history.csv, counted from 1 as everywhere; stands after `SaveBest`."""
-
-    def __init__(self, run: Results) -> None:
-        super().__init__()
-        self._run = run
-        self._rows: list[dict[str, float]] = []
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.standing.step += 1
+        if self.standing.step == self._steps:
+            return  # the end of the epoch is near, and with it the next checkpoint
+        if self._asked_to_end.is_set():
+            self._end()
+        every = self.config.checkpoint
+        minutes = (time.monotonic() - self._saved) / 60
+        if (every.steps and self.standing.step % every.steps == 0) or 0 < every.minutes <= minutes:
+            self._checkpoint()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._rows.append({"epoch": epoch + 1, **{name: logs[name] for name in sorted(logs)}})
+        is_best = self.standing.end_epoch(logs)
+        self._checkpoint()
+        if is_best:
+            self._save_best()
+        self._write_history()
+        if self.finished():
+            self.model.stop_training = True
+        elif self._asked_to_end.is_set():
+            self._end()
+
+    def _variables(self) -> list[Any]:
+        model = self._trained
+        averages = self._average.variables if self._average else []
+        return [
+            *model.variables,
+            *model.optimizer.variables,
+            *model.metrics_variables,
+            *averages,
+        ]
+
+    def _checkpoint(self) -> None:
+        self.standing.seconds = time.monotonic() - self._started
+        self._run.begin()
+        path = self._run.folder / CHECKPOINT
+        try:
+            checkpoints.save(path, self._variables(), self.standing, self._about)
+        except FloatingPointError:
+            at = self.standing
+            raise diverged("a weight became infinite or nan", at, self._run.folder) from None
+        self._saved = time.monotonic()
+
+    def _end(self) -> None:
+        self._checkpoint()
+        at = self.standing
+        raise Terminated(
+            f"asked to end (SIGTERM) after {at.epoch} epochs and {at.step} steps; "
+            f"{self._run.folder / CHECKPOINT} is kept, and the same command goes on from there"
+        )
+
+    def _save_best(self) -> None:
+        self.save(BEST)
+
+    def _write_history(self) -> None:
+        rows = self.standing.history
         text = io.StringIO(newline="")
-        table = csv.DictWriter(text, list(self._rows[0]), lineterminator="\n")
+        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         table.writeheader()
-        table.writerows(self._rows)
+        table.writerows(rows)
         self._run.write(HISTORY, text.getvalue().encode())
 
 
+def diverged(what: str, at: Standing, folder: Path) -> ValueError:
+    """The error of a training that cannot be saved: what to name, what to do."""
+    kept = f"{folder / BEST} of epoch {at.best_epoch}" if at.best_epoch else "none yet"
+    return ValueError(
+        f"{what} in epoch {at.epoch + 1}, step {at.step + 1} (last good checkpoint: {kept}); lower "
+        "config.learning_rate.peak or add warm-up."
+    )
+
+
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends the training with an error as soon as the loss is not a number."""
+    """Ends the training with an error as soon as the loss is not a number; before `KeepRun`."""
 
-    def __init__(self, best: SaveBest) -> None:
+    def __init__(self, kept: KeepRun, folder: Path) -> None:
         super().__init__()
-        self._best = best
-        self._epoch = 0
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch = epoch + 1
+        self._kept, self._folder = kept, folder
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if math.isfinite(logs["loss"]):
-            return
-        best = self._best
-        kept = f"{best.path} of epoch {best.epoch}" if best.epoch else "none yet"
-        raise ValueError(
-            f"the loss became {logs['loss']} in epoch {self._epoch}, step {batch + 1} (last good "
-            f"checkpoint: {kept}); lower config.learning_rate.peak or add warm-up."
-        )
+        if not math.isfinite(logs["loss"]):
+            raise diverged(f"the loss became {logs['loss']}", self._kept.standing, self._folder)
 
 
 class ShowProgress(keras.callbacks.Callback):
@@ -130,3 +231,23 @@ class ShowProgress(keras.callbacks.Callback):
     def close(self) -> None:
         """Takes the bar away, also after an interruption."""
         self._bar.close()
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes what is measured in each epoch, and the learning rate, for TensorBoard."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._writer: Any = None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        import tensorflow as tf
+
+        # Only now: before the first epoch has ended, the folder may hold another run's.
+        self._writer = self._writer or tf.summary.create_file_writer(str(self._folder))
+        rate = float(self.model.optimizer.learning_rate)
+        with self._writer.as_default(step=epoch + 1):
+            for name, value in {**logs, "learning_rate": rate}.items():
+                tf.summary.scalar(name, float(value))
+        self._writer.flush()

@@ -30,6 +30,17 @@ def default_config() -> ConfigDict:
     config.precision = "float32"  # or mixed_bfloat16, mixed_float16; saved models are float32
 
     config.xla = False  # compile the step with XLA: pays for itself in long trainings only
+    config.deterministic = False  # the same weights to the bit in every run; slower
+    config.ema = (
+        0.0  # decay of moving averages of the weights, which are then what is kept; 0: none
+    )
+    config.clip_norm = 0.0  # of all gradients together, at most; 0: any
+    config.early_stopping = 0  # end after so many epochs without a better one; 0: never
+    config.tensorboard = False  # write tensorboard/ into the workdir
+
+    config.checkpoint = ConfigDict()  # at the end of each epoch, at SIGTERM, and in between …
+    config.checkpoint.steps = 0  # … every so many steps, 0: no matter how many
+    config.checkpoint.minutes = 5.0  # … and after so many minutes, 0: no matter how many
 
     config.model = ConfigDict()
     config.model.name = "mobilenet_v1"
@@ -125,6 +136,8 @@ def _whole_from(least: int) -> Callable[[Any], bool]:
 
 
 _positive = (lambda v: _is_number(v) and v > 0, "a number above 0")
+_not_negative = (lambda v: _is_number(v) and v >= 0, "0 or more")
+_switch = (lambda v: isinstance(v, bool), "True or False")
 
 _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
     {
@@ -133,19 +146,26 @@ _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "batch_size": (_whole_from(1), "a whole number, 1 or more"),
         "label_smoothing": (lambda v: _is_number(v) and 0 <= v < 1, "in [0, 1)"),
         "precision": (PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}"),
-        "xla": (lambda v: isinstance(v, bool), "True or False"),
+        "xla": _switch,
+        "deterministic": _switch,
+        "ema": (lambda v: _is_number(v) and 0 <= v < 1, "in [0, 1)"),
+        "clip_norm": _not_negative,
+        "early_stopping": (_whole_from(0), "a whole number of epochs, 0 or more"),
+        "tensorboard": _switch,
+        "checkpoint.steps": (_whole_from(0), "a whole number, 0 or more"),
+        "checkpoint.minutes": _not_negative,
         "model.name": (lambda v: isinstance(v, str), "a network's name"),
         "model.input_size": (
             lambda v: isinstance(v, (tuple, list)) and len(v) == 2 and all(map(_whole_from(1), v)),
             "(height, width) in pixels",
         ),
         "data.source": (lambda v: isinstance(v, str), "a source's name"),
-        "data.flip": (lambda v: isinstance(v, bool), "True or False"),
+        "data.flip": _switch,
         "data.shift": (_whole_from(0), "a whole number of pixels, 0 or more"),
         "optimizer.name": (OPTIMIZERS.__contains__, f"one of {', '.join(OPTIMIZERS)}"),
         "learning_rate.schedule": (SCHEDULES.__contains__, f"one of {', '.join(SCHEDULES)}"),
         "learning_rate.peak": _positive,
-        "learning_rate.warmup_epochs": (lambda v: _is_number(v) and v >= 0, "0 or more"),
+        "learning_rate.warmup_epochs": _not_negative,
         "learning_rate.decay_rate": (lambda v: _is_number(v) and 0 < v <= 1, "in (0, 1]"),
         "learning_rate.decay_epochs": _positive,
     }

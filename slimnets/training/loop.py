@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,37 +15,54 @@ from slimnets import charts, data, sidecar
 from slimnets.catalog import for_size, preprocessing
 from slimnets.data import pipeline
 from slimnets.data.folder import folders_of_classes
-from slimnets.training import recipe, results
-from slimnets.training.callbacks import KeepHistory, SaveBest, ShowProgress, StopOnNaN
+from slimnets.training import checkpoints, recipe, results
+from slimnets.training.averaging import Average
+from slimnets.training.callbacks import KeepRun, ShowProgress, StopOnNaN, TensorBoard
 from slimnets.training.config import check_config
 
 
-def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, Any]:
+def train(
+    config: Mapping[str, Any], workdir: str | os.PathLike, *, resume: bool = True
+) -> dict[str, Any]:
     """Trains by a config and keeps the best epoch's model.
 
     Everything that can be wrong is looked for first: the config, the folder, the data.
 
+    A run that was killed, at whatever moment, goes on from its last checkpoint when it is called
+    again with the same config; it then does the steps that are left, on the images that it would
+    have seen, and with `config.deterministic` ends with the same weights to the bit (on the same
+    machine and versions). Called once more after its end, it returns what it returned then.
+
     Args:
         config: as of `slimnets.training.default_config`.
-        workdir: made if it is not there; receives `best.keras` (float32, no optimizer state),
-            `best.json` (what it is: see `slimnets.sidecar`), `labels.txt`, `history.csv` (a line
-            an epoch), `curves.png` and `config.json`, all from the end of the first epoch on. An
-            earlier run's files are then set aside under other names (`slimnets.training.results`);
-            until then they stay as they are.
+        workdir: made if it is not there; receives `best.keras` and `last.keras` (float32, no
+            optimizer state), `best.json` and `last.json` (what they are: see `slimnets.sidecar`),
+            `labels.txt`, `history.csv` (a line an epoch), `curves.png`, `config.json` (complete)
+            and `result.json`; until the end also `checkpoint.npz`. The files of a run with another
+            config are set aside under other names (`slimnets.training.results`) when the first of
+            these is written; until then they stay as they are.
+        resume: False trains from the start, whatever is there; the same config's files are then
+            set aside too.
 
     Returns:
         A JSON-able dict: checkpoint (path), best_epoch, val_accuracy, val_loss, epochs, steps,
         seconds, classes, history (lists of numbers, one an epoch).
 
     Raises:
-        ValueError: a wrong config or data set; a loss that is not a number.
-        OSError: workdir cannot be written.
+        ValueError: a wrong config or data set; a loss that is not a number; a checkpoint that is
+            damaged or does not fit the data.
+        OSError: workdir cannot be written; what was there before is unchanged.
+        Terminated: SIGTERM came, and a checkpoint was written (main thread only).
     """
     config = check_config(config)
     _check_outside(Path(workdir), config.data.source)
     workdir = results.check_folder(workdir)
     sidecar.check_place(workdir / results.BEST)
-    keras.utils.set_random_seed(config.seed)
+    written = (config.to_json(indent=2) + "\n").encode()
+    if resume and (result := results.finished(workdir, written)):
+        logging.info("%s: this run is finished; give another --workdir to train anew", workdir)
+        return result
+    recipe.prepare_process(config)
     source = data.load(config.data.source)
     for split in ("train", "val"):
         logging.info("%s: %d %s images", source.name, len(source.splits[split]), split)
@@ -81,47 +98,93 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> dict[str, An
         weights=f"trained on {source.name}",
     )
     records = {
-        sidecar.path_beside(results.BEST).name: described.to_json(),
+        **{sidecar.path_beside(n).name: described.to_json() for n in (results.BEST, results.LAST)},
         results.LABELS: "".join(f"{n}\n" for n in source.class_names).encode(),
-        results.CONFIG: (config.to_json(indent=2) + "\n").encode(),
+        results.CONFIG: written,
     }
-    run = results.Results(workdir, records)
+    goes_on = resume and results.has_checkpoint(workdir, written)
+    run = results.Results(workdir, records, begun=goes_on)
     # Mixed-precision graphs are for training; devices and importers want plain float32.
     mixed = config.precision != "float32"
-    deployable = recipe.build_model(config, num_classes, "float32") if mixed else None
-    best = SaveBest(run, deployable)
+    average = Average(model, config.ema) if config.ema else None
     progress = ShowProgress(config.epochs, steps)
-    start = time.monotonic()
-    try:
-        history = model.fit(
-            train_set,
-            validation_data=val_set,
-            epochs=config.epochs,
-            verbose=0,
-            shuffle=False,  # the data set is shuffled already
-            callbacks=[
-                StopOnNaN(best),
-                best,
-                KeepHistory(run),
-                progress,
-            ],
-        ).history
-    finally:
-        progress.close()
-    seconds = time.monotonic() - start
-    history = {name: [float(v) for v in values] for name, values in history.items()}
-    run.write(results.CURVES, charts.png(charts.curves(history, best.epoch)))
-    return {
-        "checkpoint": str(best.path),
-        "best_epoch": best.epoch,
-        "val_accuracy": history["val_accuracy"][best.epoch - 1],
-        "val_loss": history["val_loss"][best.epoch - 1],
-        "epochs": config.epochs,
-        "steps": steps * config.epochs,
-        "seconds": round(seconds, 2),
+    with checkpoints.listening() as asked_to_end:
+        kept = KeepRun(
+            run,
+            config,
+            model=model,
+            steps=steps,
+            about=_identity(source),
+            asked_to_end=asked_to_end,
+            average=average,
+            deployable=recipe.build_model(config, num_classes, "float32") if mixed else None,
+        )
+        if goes_on:
+            _go_on(model, train_set, val_set, kept)
+        board = TensorBoard(workdir / results.TENSORBOARD) if config.tensorboard else None
+        watchers = [StopOnNaN(kept, workdir), average, kept, progress, board]
+        try:
+            _fit(model, train_set, val_set, kept, [w for w in watchers if w])
+        finally:
+            progress.close()
+
+    at = kept.standing
+    history = {name: [row[name] for row in at.history] for name in at.history[0] if name != "epoch"}
+    kept.save(results.LAST)
+    run.write(results.CURVES, charts.png(charts.curves(history, at.best_epoch)))
+    result = {
+        "checkpoint": str(workdir / results.BEST),
+        "best_epoch": at.best_epoch,
+        "val_accuracy": at.best[0],
+        "val_loss": at.best[1],
+        "epochs": at.epoch,
+        "steps": steps * at.epoch,
+        "seconds": round(at.seconds, 2),
         "classes": list(source.class_names),
         "history": history,
     }
+    run.write(results.RESULT, (json.dumps(result, indent=1) + "\n").encode())
+    run.remove(results.CHECKPOINT)
+    return result
+
+
+def _fit(model, train_set, val_set, kept: KeepRun, watchers: list) -> None:
+    """The epochs that are left; one that was broken off is brought to its end first."""
+    left = kept.standing.step
+    while not kept.finished():
+        model.fit(
+            train_set.skip(left) if left else train_set,
+            validation_data=val_set,
+            initial_epoch=kept.standing.epoch,
+            epochs=kept.standing.epoch + 1 if left else kept.config.epochs,
+            verbose=0,
+            shuffle=False,  # the data set is shuffled already
+            callbacks=watchers,
+        )
+        left = 0
+
+
+# Each pass over the training set draws a new order, and `fit` begins two passes an epoch: one that
+# it reads, and one at the end of the epoch that it drops.
+_PASSES_AN_EPOCH = 2
+
+
+def _go_on(model: keras.Model, train_set, val_set, kept: KeepRun) -> None:
+    """Brings everything to where the checkpoint was written."""
+    # Makes the variables of optimizer and metrics, as `fit` does before its first step.
+    model.optimizer.build(model.trainable_variables)
+    model.evaluate(val_set.take(1), verbose=0)
+    kept.restore()
+    for _ in range(_PASSES_AN_EPOCH * kept.standing.epoch):
+        iter(train_set)
+    at = kept.standing
+    logging.info("going on after %d epochs and %d steps", at.epoch, at.step)
+
+
+def _identity(source: data.Source) -> dict[str, Any]:
+    """What of the data must be the same for a training to go on."""
+    counts = {f"{name} images": len(split) for name, split in source.splits.items()}
+    return {"classes": list(source.class_names), **counts}
 
 
 def _check_outside(workdir: Path, source: str) -> None:

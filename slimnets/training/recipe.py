@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,23 @@ _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
 }
+
+
+def prepare_process(config: ConfigDict) -> None:
+    """Seeds whatever is random, and makes TensorFlow repeat itself to the bit if asked to.
+
+    Raises:
+        ModuleNotFoundError: TensorBoard is asked for and not installed.
+    """
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ModuleNotFoundError(
+            "config.tensorboard needs the package tensorboard: pip install tensorboard."
+        )
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
 
 
 def build_model(config: ConfigDict, num_classes: int, precision: str | None = None) -> keras.Model:
@@ -49,7 +67,8 @@ def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> keras.optimizer
     optimizer = _OPTIMIZERS[config.optimizer.name]
     schedule = _schedule(config, steps_per_epoch)
     try:
-        return optimizer(schedule, **config.optimizer.kwargs.to_dict())
+        clip = {"global_clipnorm": config.clip_norm} if config.clip_norm else {}
+        return optimizer(schedule, **clip, **config.optimizer.kwargs.to_dict())
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"config.optimizer.kwargs do not fit {config.optimizer.name}: {error}"

@@ -1,9 +1,11 @@
 """Training: configs that are checked, runs that repeat, models that are kept."""
 
+import importlib.util
 import json
 import runpy
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,11 +17,12 @@ from slimnets import data, sidecar
 from slimnets.data import pipeline
 from slimnets.evaluation import labels_beside
 from slimnets.training import default_config
-from slimnets.training.callbacks import SaveBest, StopOnNaN
+from slimnets.training.averaging import Average
+from slimnets.training.callbacks import StopOnNaN
+from slimnets.training.checkpoints import Standing
 from slimnets.training.config import check_config
 from slimnets.training.loop import train
 from slimnets.training.recipe import build_model, build_optimizer
-from slimnets.training.results import Results
 from tflite.images import Preprocessing
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -47,6 +50,9 @@ def tiny_config(**changes):
         ({"learning_rate": {"peak": "fast"}}, "number above 0, got 'fast'"),
         ({"optimizer": {"name": "adagrad"}}, "sgd, rmsprop, adam"),
         ({"precision": "half"}, "mixed_bfloat16"),
+        ({"ema": 1.0}, r"config\.ema must be in \[0, 1\), got 1\.0"),
+        ({"clip_norm": -1}, r"config\.clip_norm must be 0 or more"),
+        ({"checkpoint": {"step": 3}}, r"Did you mean checkpoint\.steps"),
         ({"model": {"input_size": 32}}, r"\(height, width\)"),
         (
             {"learning_rate": {"schedule": "linear", "warmup_epochs": 1.0}},
@@ -163,11 +169,36 @@ def test_a_workdir_that_cannot_be_written_is_refused_before_any_work(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_names_the_step():
-    watch = StopOnNaN(SaveBest(Results("run", {})))
-    watch.on_epoch_begin(2)
+    watch = StopOnNaN(SimpleNamespace(standing=Standing(epoch=2, step=7)), Path("run"))
     watch.on_train_batch_end(6, {"loss": 1.0})
     with pytest.raises(ValueError, match=r"nan in epoch 3, step 8.*none yet"):
         watch.on_train_batch_end(7, {"loss": float("nan")})
+
+
+def test_averages_follow_at_first_and_are_steady_later():
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.set_weights([np.zeros((1, 1))])
+    average, expected = Average(model, decay=0.5), 0.0
+    for n, weight in ((1, 4.0), (40, 8.0)):
+        model.optimizer.iterations.assign(n)
+        model.set_weights([np.full((1, 1), weight)])
+        average.on_train_batch_end(0)
+        expected += (1 - min(0.5, (1 + n) / (10 + n))) * (weight - expected)
+    with average.in_place():
+        np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-6)
+    assert model.get_weights()[0] == 8
+
+
+def test_clipping_bounds_the_norm_of_all_gradients():
+    plain = {"optimizer": {"name": "sgd"}, "learning_rate": {"schedule": "constant", "peak": 1.0}}
+    optimizer = build_optimizer(check_config({"clip_norm": 2.0, **plain}), 1)
+    variables = [keras.Variable(np.zeros(2)), keras.Variable(0.0)]
+    optimizer.apply([np.float32([30, 0]), np.float32(40)], variables)
+    np.testing.assert_allclose(-np.asarray(variables[0]), [1.2, 0], rtol=1e-5)
+    np.testing.assert_allclose(-np.asarray(variables[1]), 1.6, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +218,29 @@ def test_the_same_seed_trains_the_same_model(runs):
 
 
 @pytest.mark.slow
+def test_early_stopping_ends_after_epochs_without_a_better_one(tmp_path):
+    # No step is large enough to change an answer: the first epoch stays the best.
+    still = {"learning_rate.peak": 1e-30, "learning_rate.schedule": "constant"}
+    result = train(
+        tiny_config(
+            epochs=9,
+            early_stopping=1,
+            tensorboard=True,
+            **still,
+            **{"model.kwargs.arg_scope": {"batch_norm": {"momentum": 1.0}}},
+        ),
+        tmp_path,
+    )
+    assert (result["best_epoch"], result["epochs"]) == (1, 2)
+
+
+def test_tensorboard_is_asked_for_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install tensorboard"):
+        train(tiny_config(tensorboard=True), tmp_path)
+
+
+@pytest.mark.slow
 def test_a_training_leaves_the_best_model_and_its_records(runs):
     (folder, _), (result, _) = runs
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -196,6 +250,9 @@ def test_a_training_leaves_the_best_model_and_its_records(runs):
         "curves.png",
         "history.csv",
         "labels.txt",
+        "last.json",
+        "last.keras",
+        "result.json",
     ]
     assert (folder / "labels.txt").read_text().split() == list("0123456789")
     assert json.loads((folder / "config.json").read_text())["epochs"] == 2
