@@ -22,10 +22,11 @@ from tflite.hints import did_you_mean
 from tflite.images import ImageInput
 from tflite.measuring.agreement import Agreement, compare, relative_error
 from tflite.measuring.diagnosis import quantization_report
-from tflite.measuring.reports import ConversionReport, report_on
+from tflite.measuring.reports import ConversionReport, price_of, report_on
 from tflite.quantizing import calibration as calibration_images
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import float_operators
+from tflite.quantizing.keeping import check_keep
 from tflite.quantizing.lowering import lower
 from tflite.quantizing.tracing import INPUT_NAME
 
@@ -93,6 +94,7 @@ def convert(
     labels: Iterable[str] | str | os.PathLike | None = None,
     optimize: bool = True,
     effort: str = "normal",
+    keep: Mapping[str, str] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Conversion:
     """Converts a Keras model of images into a verified .tflite file.
@@ -131,6 +133,9 @@ def convert(
             maximum and rounds weights to nearest; "normal" equalizes channels, corrects biases and
             refits weights, about a minute for MobileNetV2 at 224; "high" tries more ways. What is
             no better on calibration images kept aside is left out; `report.quantizing` tells.
+        keep: layers of an int8 file that stay float32, where the device computes in floats: names
+            of layers or patterns of them, {"head": "float32", "stage1_*": "float32"}.
+            `report.kept` tells what it costs.
         metadata: further texts of the file: "name", "description", "version", "author",
             "license".
 
@@ -147,6 +152,7 @@ def convert(
         out = writing.check_writable(out)
     model = keras_models.load(model_or_path)
     shape = keras_models.check(model)
+    kept = _check_keep(keep, model, precision, device)
     labels = check_labels(labels, model.outputs[0].shape[-1])
     images = None
     if calibration is not None or precision in _CALIBRATED:
@@ -161,15 +167,27 @@ def convert(
     if optimize:
         deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])
         doubts += found
-    data, outcome = lower(deployed, form, image, images, effort)
-    doubts += _check_float_operators(data, precision, device)
-    data = _finish(data, Metadata(image=image, labels=labels, **{"name": model.name, **texts}))
+    lowered = lower(deployed, form, image, images, effort, kept)
+    doubts += _check_float_operators(lowered.unkept or lowered.file, precision, device)
+    data = _finish(
+        lowered.file, Metadata(image=image, labels=labels, **{"name": model.name, **texts})
+    )
 
     agreement = _verify(model, data, samples[:_AGREEMENT_IMAGES])
     doubts += _check_agreement(agreement, precision, device)
     if precision == "int8":
         doubts += _check_noise(model, data, images, agreement)
-    report = report_on(data, precision, device, agreement, source, doubts, rewriting, outcome)
+    report = report_on(
+        data,
+        precision,
+        device,
+        agreement,
+        source,
+        doubts,
+        rewriting,
+        lowered.outcome,
+        price_of(kept, lowered.file, lowered.unkept) if lowered.unkept else None,
+    )
     for doubt in doubts:
         logger.warning("%s", doubt)
     path = _write(data, report, out) if out is not None else None
@@ -215,6 +233,19 @@ def _check_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
     raise ValueError(
         f"{name} must be one of {', '.join(allowed)}, got {value!r}.{did_you_mean(value, allowed)}"
     )
+
+
+def _check_keep(
+    keep: Any, model: "keras.Model", precision: str, device: targets.Target
+) -> tuple[str, ...]:
+    kept = check_keep(keep, [layer.name for layer in model.layers])
+    if kept and precision != "int8":
+        raise ValueError(f"keep is for precision='int8', not {precision!r}.")
+    if kept and not device.keeps_float_operators:
+        raise ValueError(
+            f"target {device.name!r} computes in integers only: it can keep no layer in float32."
+        )
+    return kept
 
 
 def _check_texts(metadata: Mapping[str, str] | None) -> dict[str, str]:

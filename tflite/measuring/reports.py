@@ -23,6 +23,30 @@ _TIMED = {"warm_up": 1, "runs": 15, "most_seconds": 1.0}
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Layers of an int8 file that stay float32, and what that costs.
+
+    Attributes:
+        patterns: as they were asked for.
+        milliseconds, milliseconds_before: an invocation here on one thread, and without keeping.
+        size, size_before: bytes of the file less its metadata, and without keeping.
+    """
+
+    patterns: tuple[str, ...]
+    milliseconds: float
+    milliseconds_before: float
+    size: int
+    size_before: int
+
+    def __str__(self) -> str:
+        return (
+            f"kept in float32: {', '.join(self.patterns)}, which costs "
+            f"{self.milliseconds:.2f} instead of {self.milliseconds_before:.2f} ms here and "
+            f"{human_bytes(self.size)} instead of {human_bytes(self.size_before)}"
+        )
+
+
+@dataclass(frozen=True)
 class ConversionReport:
     """What was made and how well it agrees with the Keras model.
 
@@ -43,6 +67,7 @@ class ConversionReport:
         warnings: doubts about the calibration images or about the result.
         rewriting: what each pass over the float graph did, and what it left and why.
         quantizing: int8 only: what was tried to make the file good, and what came of it.
+        kept: what stays float32 in an int8 file by `keep`, and its price.
     """
 
     precision: str
@@ -61,6 +86,7 @@ class ConversionReport:
     warnings: tuple[str, ...] = ()
     rewriting: tuple["PassReport", ...] = ()
     quantizing: "Outcome | None" = None
+    kept: Kept | None = None
 
     @property
     def rewritten(self) -> str:
@@ -90,6 +116,8 @@ class ConversionReport:
             lines.append(f"rewritten: {self.rewritten}")
         if self.quantizing is not None:
             lines.append(str(self.quantizing))
+        if self.kept is not None:
+            lines.append(str(self.kept))
         if self.edgetpu is not None:
             lines.append(str(self.edgetpu))
         return "\n".join([*lines, *(f"warning: {line}" for line in self.warnings)])
@@ -113,6 +141,7 @@ def report_on(
     warnings: Sequence[str],
     rewriting: Sequence["PassReport"] = (),
     quantizing: "Outcome | None" = None,
+    kept: Kept | None = None,
 ) -> ConversionReport:
     """The report on a finished file; runs it a few times to take the time."""
     found = inspect(data)
@@ -137,7 +166,14 @@ def report_on(
         warnings=tuple(warnings),
         rewriting=tuple(rewriting),
         quantizing=quantizing,
+        kept=kept,
     )
+
+
+def price_of(patterns: Sequence[str], data: bytes, unkept: bytes) -> Kept:
+    """What keeping layers in float32 costs, from the files with it and without."""
+    with_it, without = time_calls([invocation(data), invocation(unkept)], **_TIMED)
+    return Kept(tuple(patterns), with_it.median, without.median, len(data), len(unkept))
 
 
 def _counts(histogram: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ the rest knows of it.
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,8 +96,11 @@ def write(
         raise EngineError(_reason(error)) from error
 
 
-def quantize(file: bytes, form: Form) -> bytes:
-    """A float file whose tensors carry ranges, in int8: weights per channel, biases int32."""
+def quantize(file: bytes, form: Form, kept: Sequence[str] = ()) -> bytes:
+    """A float file whose tensors carry ranges, in int8: weights per channel, biases int32.
+
+    `kept` names the outputs of operators that stay float32.
+    """
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
@@ -106,6 +109,7 @@ def quantize(file: bytes, form: Form) -> bytes:
             file,
             input_data_type=tf.as_dtype(form.input_type),
             output_data_type=tf.as_dtype(form.output_type),
+            denylisted_nodes=list(kept) or None,
         )
     return bytes(quantized)
 

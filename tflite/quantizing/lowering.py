@@ -5,7 +5,8 @@ quantizes that file, the input's range is made exact and ranges that a delegate 
 widened; afterwards an integer input gets the steps of pixels back where it lost them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,27 @@ from tflite.quantizing import engine
 from tflite.quantizing.effort import Outcome, improve
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import multiply_instead
+from tflite.quantizing.keeping import kept_outputs
 from tflite.quantizing.ranges import widen_for_additions, with_input_range
 from tflite.quantizing.tracing import SCOPE, trace
 
 if TYPE_CHECKING:
     import keras
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A finished network.
+
+    Attributes:
+        file: the .tflite file's bytes.
+        outcome: int8 only: what was tried to make it good.
+        unkept: where layers were kept in float32, the file without that, to tell its price.
+    """
+
+    file: bytes
+    outcome: Outcome | None = None
+    unkept: bytes | None = None
 
 
 def lower(
@@ -32,7 +49,8 @@ def lower(
     image: ImageInput | None,
     images: np.ndarray | None,
     effort: str = "fast",
-) -> tuple[bytes, Outcome | None]:
+    keep: Sequence[str] = (),
+) -> Lowered:
     """Converts and quantizes.
 
     Args:
@@ -43,12 +61,11 @@ def lower(
         images: float32 (N, height, width, channels) in the model's input space; needed for int8
             and int16x8.
         effort: int8 only: as in `convert`.
-
-    Returns:
-        The file, and for int8 what was tried to make it good.
+        keep: int8 only: patterns of names of layers that stay float32.
 
     Raises:
-        ValueError: TensorFlow's converter has no form for a layer.
+        ValueError: TensorFlow's converter has no form for a layer; nothing is left of a layer that
+            is to be kept.
     """
     pixels = images if image is None or images is None else image.to_file(images)
     try:
@@ -64,13 +81,27 @@ def lower(
         ) from error
     file = _without_scope(file)
     if form.precision != "int8":
-        return file, None
+        return Lowered(file)
     calibrated = multiply_instead(file)
-    quantize = partial(_quantized, image=image, form=form)
-    plain = quantize(calibrated)
+    whole = partial(_quantized, image=image, form=form)
+    quantize = partial(whole, kept=_kept(calibrated, keep)) if keep else whole
+    plain, unkept = quantize(calibrated), whole(calibrated) if keep else None
     if effort == "fast":
-        return plain, Outcome(effort)
-    return improve(calibrated, plain, pixels, image and image.of_file, quantize, effort)
+        return Lowered(plain, Outcome(effort), unkept)
+    best = improve(calibrated, plain, pixels, image and image.of_file, quantize, effort)
+    return Lowered(*best, unkept)
+
+
+def _kept(calibrated: bytes, keep: Sequence[str]) -> list[str]:
+    """The names of what the operators write that stay float32."""
+    found = kept_outputs(calibrated, keep)
+    for pattern, outputs in found.items():
+        if not outputs:
+            raise ValueError(
+                f"keep names {pattern!r}, which the rewriting made part of another layer or left "
+                "out; name the layer with the weights."
+            )
+    return list(dict.fromkeys(name for outputs in found.values() for name in outputs))
 
 
 def _batches(images: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]:
@@ -81,12 +112,15 @@ def _batches(images: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]
         yield images[filled[start : start + size]]
 
 
-def _quantized(calibrated: bytes, image: ImageInput | None, form: Form) -> bytes:
+def _quantized(
+    calibrated: bytes, image: ImageInput | None, form: Form, kept: Sequence[str] = ()
+) -> bytes:
     """The int8 file by the ranges that the float file carries, its input's made exact."""
     if image is None:
-        return engine.quantize(widen_for_additions(calibrated), form)
+        return engine.quantize(widen_for_additions(calibrated), form, kept)
     file = with_input_range(calibrated, *image.of_file.range)
-    return _with_exact_input(engine.quantize(widen_for_additions(file), form), image.of_file)
+    quantized = engine.quantize(widen_for_additions(file), form, kept)
+    return _with_exact_input(quantized, image.of_file)
 
 
 def _without_scope(data: bytes) -> bytes:
