@@ -1,13 +1,19 @@
 """Shows what is inside a .tflite file and how LiteRT would run it.
 
 Usage: slimnets inspect FILE.tflite [--edgetpu] [--picture=FILE.png]
+       slimnets inspect FILE.tflite --against=MODEL.keras --images=SOURCE [--picture=FILE.png]
 
 Operators and their versions, types and quantization of both ends, metadata, the partitions that
 XNNPACK takes and what stays outside them, memory. --edgetpu adds what Coral's compiler would map;
 --picture times every operator and draws MACs, bytes and time as bars.
 
-Example:
+--against runs an int8 file beside the Keras model that it was made from, on images of a folder or
+of another data source, and tells for each layer how exact it is, what of that was lost in it, its
+range and how much of it is used; --picture then draws these.
+
+Examples:
   slimnets inspect mobilenet_v2_int8.tflite --edgetpu --picture=costs.png
+  slimnets inspect photos_int8.tflite --against=best.keras --images=folder:photos
 """
 
 from __future__ import annotations
@@ -19,19 +25,25 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
-from slimnets.cli import UsageError
+from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
 
 
 def define_flags(define: Flags) -> None:
     define.boolean("edgetpu", False, "add what the Edge TPU compiler would map")
-    define.string("picture", None, "PNG file for the cost of every operator")
+    define.string("against", None, "the .keras file that the int8 file was made from")
+    define.string("images", None, "for --against: what both are run on")
+    define.string("picture", None, "PNG file for the cost of every operator, or for --against")
 
 
 def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
     if len(args) != 1:
         raise UsageError(f"inspect takes one .tflite file, got {len(args)}")
+    if bool(options.against) != bool(options.images):
+        raise UsageError("--against=MODEL.keras and --images=SOURCE go together")
     (path,) = args
+    if options.against:
+        running.start_keras()
     import tflite
 
     report = tflite.inspect(path)
@@ -41,9 +53,28 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         verdict = tflite.check_edgetpu(path)
         _print(console, f"\n{verdict}")
         result["edgetpu"] = verdict.as_dict()
-    if options.picture:
+    if options.against:
+        result["layers"] = _compare(path, options, console)
+    elif options.picture:
         result["costs"] = _draw(path, options.picture, console)
     return result
+
+
+def _compare(path: str, options: flags.FlagValues, console: Console) -> list[dict[str, Any]]:
+    from slimnets.data import calibration_images
+    from slimnets.evaluation import open_keras
+    from tflite.files.writing import check_writable
+    from tflite.measuring.diagnosis import MOST_IMAGES, quantization_report
+
+    if options.picture:
+        check_writable(options.picture)
+    file = open_keras(options.against)
+    images = calibration_images(options.images, file.preprocessing, MOST_IMAGES)
+    report = quantization_report(file.model, path, images)
+    _print(console, f"\n{report}")
+    if options.picture:
+        _print(console, f"\n{report.plot(options.picture)}")
+    return [dataclasses.asdict(layer) for layer in report.layers]
 
 
 def _draw(path: str, picture: str, console: Console) -> dict[str, Any]:

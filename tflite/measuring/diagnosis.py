@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 # Every activation of these is held at once.
-_MOST_IMAGES = 16
+MOST_IMAGES = 16
 _POOR_DB = 10.0
 
 
@@ -121,7 +121,7 @@ def quantization_report(
     data = flatbuffer.read_bytes(path)
     flat = flatbuffer.unpack(data)
     tensors = flat.subgraphs[0].tensors
-    images = np.asarray(images, np.float32)[:_MOST_IMAGES]
+    images = np.asarray(images, np.float32)[:MOST_IMAGES]
     shape = tuple(model.inputs[0].shape[1:])
     if (
         images.ndim != 4

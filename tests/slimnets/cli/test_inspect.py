@@ -50,3 +50,40 @@ def test_a_wrong_command_line_and_a_wrong_file_have_different_exit_codes(model, 
     captured = capfd.readouterr()
     assert "nowhere does not exist" in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.slow
+def test_against_a_keras_model_every_layer_is_told_and_drawn(capfd, tmp_path):
+    import keras
+    import numpy as np
+
+    import tflite
+    from tests.helpers.lively import lively
+
+    x = images = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, activation="relu", name="stem")(x)
+    x = keras.layers.Conv2D(8, 3, activation="relu", name="middle")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    net = lively(keras.Model(images, keras.layers.Dense(4, name="head")(x), name="mobilenet_v1"))
+    net.save(tmp_path / "net.keras")
+    rng = np.random.default_rng(0)
+    calibration = rng.uniform(-1, 1, (12, 16, 16, 3)).astype(np.float32)
+    tflite.convert(net, tmp_path / "net.tflite", calibration=calibration, effort="fast")
+    words = [
+        str(tmp_path / "net.tflite"),
+        f"--against={tmp_path / 'net.keras'}",
+        "--images=builtin:digits",
+        f"--picture={tmp_path / 'layers.png'}",
+    ]
+    assert slimnets_inspect(*words) == 0
+    assert "costs most" in capfd.readouterr().out
+    assert slimnets_inspect(*words, "--json") == 0
+    told = json.loads(capfd.readouterr().out)["layers"]
+    assert [layer["name"] for layer in told][:2] == ["stem", "middle"]
+    assert all(layer["sqnr_db"] > 10 for layer in told)
+    assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_model_to_compare_with_needs_images(model, capfd):
+    assert slimnets_inspect(model, "--against=net.keras") == 2
+    assert "--images=SOURCE go together" in capfd.readouterr().err
