@@ -303,7 +303,12 @@ def _check_images(images: np.ndarray | None, image: ImageInput | None, precision
         return []
     if image is not None:
         calibration_images.check_range(images, *image.range)
-    return calibration_images.doubts(images) if precision in _CALIBRATED else []
+    if precision not in _CALIBRATED:
+        return []
+    found = calibration_images.doubts(images)
+    if image is not None and not found:
+        found = calibration_images.range_doubts(images, *image.range)
+    return found
 
 
 # --- The file ----------------------------------------------------------------------------------

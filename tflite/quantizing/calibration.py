@@ -17,6 +17,8 @@ from tflite.images import choose_files, in_turns, readable
 
 BUILTIN_SOURCES = ("builtin:digits",)
 FEWEST_IMAGES = 10
+# Images of 0..1 fill half of -1..1.
+_LEAST_FILLED = 0.55
 
 _HOW_TO_GIVE = (
     "Pass calibration=tflite.representative_dataset(FOLDER_OF_IMAGES, preprocessing), or a "
@@ -234,6 +236,18 @@ def check_range(images: np.ndarray, low: float, high: float) -> None:
         f"calibration images lie in {found_low:g}..{found_high:g}, but the model expects "
         f"{low:g}..{high:g}; {advice}."
     )
+
+
+def range_doubts(images: np.ndarray, low: float, high: float) -> list[str]:
+    """What is suspicious about where images lie in the input range; [] when nothing."""
+    found_low, found_high = float(images.min()), float(images.max())
+    if found_high - found_low > _LEAST_FILLED * (high - low):
+        return []
+    return [
+        f"calibration images lie in {found_low:g}..{found_high:g}, but the model's input is "
+        f"{low:g}..{high:g}: they are of another kind than its use, or prepared otherwise than in "
+        "its training, so the ranges that they give do not fit."
+    ]
 
 
 def doubts(images: np.ndarray) -> list[str]:

@@ -32,6 +32,8 @@ _FEWEST = 2
 _MOST_IMAGES = 200
 _MOST_FITTED = 100
 _COMPARED = 8
+# Wider ranges cost the judges a little and save images that nobody has seen; more is an accident.
+_ACCIDENT_DB = 1.0
 # Largest activation of all images that weights are fitted to, in numbers.
 _MOST_NUMBERS = 150_000_000
 
@@ -55,11 +57,12 @@ class Plan:
 
 
 _LAST_RESORT = (Plan(0.0, refit=False), Plan(0.0, refit=True))
-_NORMAL = (Plan(0.5, refit=False), Plan(0.5, refit=True), *_LAST_RESORT)
+# Between 0.5, best for photographs of a kind never seen, and 0.75, best for the kind of these.
+_NORMAL = (Plan(0.65, refit=False), Plan(0.65, refit=True), *_LAST_RESORT)
 # Where the result is poor, channels differ so much that the strongest is worth a try.
 _STRONG = (Plan(1.0, refit=False), Plan(1.0, refit=True))
 _POOR_DB = 15.0
-_HIGH = (*_NORMAL, Plan(0.3, refit=True), Plan(0.75, refit=True))
+_HIGH = (*_NORMAL, Plan(0.3, refit=True), Plan(0.5, refit=True), Plan(0.8, refit=True))
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,9 @@ def improve(
         quantize: from a float file with ranges to an int8 file.
         effort: "normal" or "high".
     """
-    if len(images) < _FEWEST:
-        return plain, Outcome(effort, note="too few images to judge more by")
+    if not _differ(images):
+        note = "too few images with something on them, and different, to judge more by"
+        return plain, Outcome(effort, note=note)
     fitted, judging = _split(images, calibrated)
     judge = Judge(calibrated, judging, image)
     found = measure(calibrated, fitted)
@@ -136,7 +140,7 @@ def improve(
     statistics = merged(found, measure(calibrated, judging), share)
     statistics = with_headroom(statistics, len(fitted) + len(judging))
     data = _Maker(calibrated, seen, statistics, image, quantize).file(best)
-    if data is None or judge.sqnr_db(data) < trials[str(best)]:
+    if data is None or judge.sqnr_db(data) < trials[str(best)] - _ACCIDENT_DB:
         data = maker.file(best)
     if judge.sqnr_db(data) < judge.sqnr_db(plain):
         return plain, Outcome(effort, PLAIN, trials, len(judging), "better than all that was tried")
@@ -184,6 +188,13 @@ class _Maker:
                 logger.warning("equalization by %g changed the network: it is left out", exponent)
                 return None
         return equalized, statistics, self._quantize(set_ranges(equalized, statistics))
+
+
+def _differ(images: np.ndarray) -> bool:
+    """Whether there are two images that are not one colour, and not the same."""
+    rows = images.reshape(len(images), -1)
+    rows = rows[rows.min(axis=1) != rows.max(axis=1)]
+    return len(rows) >= _FEWEST and not (rows == rows[0]).all()
 
 
 def _split(images: np.ndarray, data: bytes) -> tuple[np.ndarray, np.ndarray]:

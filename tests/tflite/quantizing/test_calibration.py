@@ -188,3 +188,15 @@ def test_doubtful_images_come_with_the_consequence(images, message):
 
 def test_good_images_raise_no_doubt():
     assert calibration.doubts(np.random.default_rng(0).random((20, 4, 4, 3))) == []
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 0), (-0.2, 0.3)])
+def test_images_in_a_corner_of_the_input_range_are_doubted(low, high):
+    images = np.random.default_rng(0).uniform(low, high, (20, 4, 4, 3))
+    (doubt,) = calibration.range_doubts(images, -1, 1)
+    assert "the model's input is -1..1" in doubt
+
+
+def test_images_that_fill_most_of_the_input_range_are_not():
+    images = np.random.default_rng(0).uniform(-0.9, 0.6, (20, 4, 4, 3))
+    assert calibration.range_doubts(images, -1, 1) == []

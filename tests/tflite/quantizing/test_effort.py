@@ -106,6 +106,17 @@ def test_one_image_judges_nothing_and_says_so():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("images", [np.full((12, SIZE, SIZE, 3), 0.3), pictures(1, 1).repeat(9, 0)])
+def test_images_that_tell_nothing_give_the_file_of_fast_and_a_warning(images):
+    model = network()
+    one, other = (
+        tflite.convert(model, calibration=images, effort=effort) for effort in ("fast", "normal")
+    )
+    assert one.bytes == other.bytes
+    assert any(" calibration images are " in warning for warning in other.report.warnings)
+
+
+@pytest.mark.slow
 def test_the_report_tells_what_was_tried():
     report = tflite.convert(network(), calibration=pictures(16, seed=1)).report
     assert report.quantizing.effort == "normal"
