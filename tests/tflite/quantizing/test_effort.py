@@ -99,6 +99,19 @@ def test_the_same_images_give_the_same_bytes():
 
 
 @pytest.mark.slow
+def test_the_file_has_the_operators_and_versions_of_fast():
+    model, images = network(), pictures(16, seed=1)
+    fast, normal = (
+        tflite.convert(model, target="coral", calibration=images, effort=effort)
+        for effort in ("fast", "normal")
+    )
+    assert normal.bytes != fast.bytes
+    assert normal.report.edgetpu.ok
+    one, other = (tflite.inspect(file.bytes).operations for file in (fast, normal))
+    assert [(o.name, o.version) for o in one] == [(o.name, o.version) for o in other]
+
+
+@pytest.mark.slow
 def test_one_image_judges_nothing_and_says_so():
     report = tflite.convert(network(), calibration=pictures(1, seed=1), effort="normal").report
     assert "too few images" in str(report.quantizing)
