@@ -32,7 +32,7 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
 
     Args:
         history: loss, accuracy, val_loss, val_accuracy: a number an epoch.
-        best_epoch: counted from 1.
+        best_epoch: counted from 1; 0: before the first, which is not drawn.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(8, 2.9), layout="constrained")
@@ -40,13 +40,14 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
             epochs = range(1, len(history[name]) + 1)
             axes.plot(epochs, history[name], color=_FAINT, linewidth=2, label="train")
             axes.plot(epochs, history[f"val_{name}"], color=_BLUE, linewidth=2, label="val")
-            axes.plot(
-                best_epoch,
-                history[f"val_{name}"][best_epoch - 1],
-                "o",
-                color=_ORANGE,
-                label=f"kept: epoch {best_epoch}",
-            )
+            if best_epoch:
+                axes.plot(
+                    best_epoch,
+                    history[f"val_{name}"][best_epoch - 1],
+                    "o",
+                    color=_ORANGE,
+                    label=f"kept: epoch {best_epoch}",
+                )
             axes.set(xlabel="epoch", title=name)
             axes.legend(frameon=False)
             axes.xaxis.get_major_locator().set_params(integer=True)

@@ -45,7 +45,7 @@ class Flags:
         )
         # ml_collections tells of a missing file only when a field is asked for, and of an error
         # in it by a whole traceback.
-        self.values[name].parser.parse = _load_recipe
+        self.values[name].parser.parse = load_recipe
 
     def config_fields(self, name: str, defaults: ConfigDict, help: str) -> None:
         """Flags for the fields of a config that comes from no file: `changed_fields` reads them."""
@@ -69,7 +69,7 @@ def changed_fields(values: flags.FlagValues, name: str) -> dict[str, Any]:
     }
 
 
-def _load_recipe(text: str) -> ConfigDict:
+def load_recipe(text: str) -> ConfigDict:
     """What get_config() of a recipe gives, locked: a wrong field's name is an error.
 
     Args:

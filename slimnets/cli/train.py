@@ -1,12 +1,14 @@
 """Trains a network on images and keeps the best epoch.
 
-Usage: slimnets train --data=SOURCE --model=NAME --workdir=DIR [--epochs=N …]
+Usage: slimnets train --data=SOURCE --model=NAME --workdir=DIR [--weights=WEIGHTS --epochs=N …]
        slimnets train --config=RECIPE --workdir=DIR [--config.field=value …]
 
 SOURCE is folder:PATH (one sub-folder per class, or train/ and val/ of such), builtin:digits, mnist,
 fashion_mnist, cifar10 or cifar100; NAME one of `slimnets models`. What else a training needs is
 chosen to suit them, or stands in a recipe: a Python file with get_config(), or the name of one that
-comes with slimnets: cifar10, digits, fashion_mnist, folder. The flags go before the recipe.
+comes with slimnets: cifar10, digits, fashion_mnist, finetune, folder. The flags go before the
+recipe. With weights to start from (imagenet, or a file) the recipe is finetune: first the new
+classifier on features that are computed once, then all layers.
 
 The folder receives best.keras, last.keras, best.json (what it is), labels.txt, history.csv,
 curves.png, config.json and result.json. If the data has test images, the best model is evaluated on
@@ -17,6 +19,7 @@ with a checkpoint and exit code 143. Another run's files in the folder are kept,
 
 Example:
   slimnets train --data=folder:photos --model=mobilenet_v2 --epochs=10 --workdir=run
+  slimnets train --data=folder:photos --model=mobilenet_v2 --weights=imagenet --workdir=run
   slimnets train --config=digits --workdir=/tmp/digits --config.epochs=10
   slimnets train --config=folder --data=folder:photos --workdir=/tmp/photos
 """
@@ -31,7 +34,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from slimnets.cli import UsageError, running
-from slimnets.cli.command_flags import Flags, changed_fields
+from slimnets.cli.command_flags import Flags, changed_fields, load_recipe
 from slimnets.cli.heartbeat import heartbeat
 from slimnets.cli.outcomes import Ended
 
@@ -39,6 +42,7 @@ from slimnets.cli.outcomes import Ended
 _SHORT = {
     "data": "data.source",
     "model": "model.name",
+    "weights": "model.weights",
     "epochs": "epochs",
     "batch_size": "batch_size",
     "input_size": "model.input_size",
@@ -49,6 +53,7 @@ _SHORT = {
 def define_flags(define: Flags) -> None:
     define.string("data", None, "where the images come from, for example folder:photos")
     define.string("model", None, "the network, a name of `slimnets models`")
+    define.string("weights", None, "to start from: imagenet, a name of the catalogue or a path")
     define.string("workdir", None, "folder for the results")
     define.integer("epochs", None, "times to go through the images", lower_bound=1)
     define.integer("batch_size", None, "images a step", lower_bound=1)
@@ -126,4 +131,6 @@ def _default_recipe(given: Mapping[str, Any]) -> ConfigDict:
     if not network:
         raise UsageError("--model is missing, for example --model=mobilenet_v2")
     running.check_network(network)
+    if given.get("model.weights"):
+        return load_recipe("finetune")
     return recipe_for(network, source, given.get("epochs"))

@@ -74,6 +74,7 @@ class KeepRun(keras.callbacks.Callback):
         self._average, self._deployable = average, deployable
         self._metrics: list[Any] = []  # their state in the midst of an epoch
         self._started = self._saved = time.monotonic()
+        model.optimizer.build(model.trainable_variables)  # its state goes into checkpoints
 
     def restore(self) -> None:
         """Goes back to the checkpoint. Model, optimizer and metrics are built.
@@ -87,8 +88,16 @@ class KeepRun(keras.callbacks.Callback):
         self._started = time.monotonic() - self.standing.seconds
         if self.standing.history:
             self._write_history()
-        if 0 < self.standing.best_epoch == self.standing.epoch and not self.standing.step:
+        at = self.standing
+        if at.best_epoch == at.epoch and not at.step:
             self._save_best()  # which may be what the process was killed in
+
+    def start_from(self, logs: Mapping[str, float]) -> None:
+        """Keeps the model as it is before its first epoch, which may stay the best."""
+        self.standing.judge(0, logs["accuracy"], logs["loss"])
+        self._checkpoint()
+        self._save_best()
+        logging.info("before the first epoch: val_accuracy %.4f", logs["accuracy"])
 
     def finished(self) -> bool:
         """Whether there is no epoch left, or no hope in one."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 from tflite.hints import nearest
 
@@ -23,9 +23,12 @@ FREE_SECTIONS = frozenset({"model.kwargs", "optimizer.kwargs"})
 def default_config() -> ConfigDict:
     """The fields that a recipe in configs/ starts from and changes; unknown names are refused."""
     config = ConfigDict()
+    # A reference knows its type when it is None, which --config.field=value asks for.
     config.seed = 0
-    config.epochs = 30
-    config.batch_size = 64
+    config.epochs = FieldReference(
+        30
+    )  # None, here and below where it is mentioned: what suits the data
+    config.batch_size = FieldReference(64)  # or None
     config.label_smoothing = 0.0
     config.precision = "float32"  # or mixed_bfloat16, mixed_float16; saved models are float32
 
@@ -44,13 +47,20 @@ def default_config() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.name = "mobilenet_v1"
-    config.model.input_size = (224, 224)
+    config.model.weights = ""  # to start from: imagenet, a catalogue's name or a path; "": fresh
+    config.model.input_size = FieldReference((224, 224))  # or None
+    config.model.freeze_batch_norm = False  # keep the statistics that came with the weights
     config.model.kwargs = ConfigDict()  # of the network's function: depth_multiplier, arg_scope, …
 
     config.data = ConfigDict()
     config.data.source = "builtin:digits"
     config.data.flip = False  # mirror half of the training images
     config.data.shift = 0  # move them by up to so many pixels
+
+    # Before the first epoch, the classifier alone may learn on what the others make of images.
+    config.head = ConfigDict()
+    config.head.epochs = FieldReference(0)  # or None; 0: it does not
+    config.head.learning_rate = 1e-3
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"
@@ -84,7 +94,12 @@ def check_config(config: Mapping[str, Any]) -> ConfigDict:
         value = _get(whole, field)
         if not check(value):
             raise ValueError(f"config.{field} must be {allowed}, got {value!r}.")
-    if whole.data.shift >= min(whole.model.input_size):
+    if whole.model.freeze_batch_norm and not whole.model.weights:
+        raise ValueError(
+            "config.model.freeze_batch_norm keeps statistics that came with weights, and there are "
+            "none: give config.model.weights, such as imagenet or a path."
+        )
+    if whole.model.input_size and whole.data.shift >= min(whole.model.input_size):
         raise ValueError(
             f"config.data.shift must be less than the input's size, "
             f"{' x '.join(map(str, whole.model.input_size))} pixels, got {whole.data.shift}."
@@ -135,6 +150,15 @@ def _whole_from(least: int) -> Callable[[Any], bool]:
     return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= least
 
 
+def _is_size(value: Any) -> bool:
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    return pair and all(map(_whole_from(1), value))
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda v: v is None or check(v)
+
+
 _positive = (lambda v: _is_number(v) and v > 0, "a number above 0")
 _not_negative = (lambda v: _is_number(v) and v >= 0, "0 or more")
 _switch = (lambda v: isinstance(v, bool), "True or False")
@@ -142,8 +166,8 @@ _switch = (lambda v: isinstance(v, bool), "True or False")
 _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
     {
         "seed": (_whole_from(0), "a whole number, 0 or more"),
-        "epochs": (_whole_from(1), "a whole number, 1 or more"),
-        "batch_size": (_whole_from(1), "a whole number, 1 or more"),
+        "epochs": (_or_none(_whole_from(1)), "a whole number, 1 or more"),
+        "batch_size": (_or_none(_whole_from(1)), "a whole number, 1 or more"),
         "label_smoothing": (lambda v: _is_number(v) and 0 <= v < 1, "in [0, 1)"),
         "precision": (PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}"),
         "xla": _switch,
@@ -155,10 +179,11 @@ _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "checkpoint.steps": (_whole_from(0), "a whole number, 0 or more"),
         "checkpoint.minutes": _not_negative,
         "model.name": (lambda v: isinstance(v, str), "a network's name"),
-        "model.input_size": (
-            lambda v: isinstance(v, (tuple, list)) and len(v) == 2 and all(map(_whole_from(1), v)),
-            "(height, width) in pixels",
-        ),
+        "model.weights": (lambda v: isinstance(v, str), "a name or a path, or empty"),
+        "model.input_size": (_or_none(_is_size), "(height, width) in pixels"),
+        "model.freeze_batch_norm": _switch,
+        "head.epochs": (_or_none(_whole_from(0)), "a whole number, 0 or more"),
+        "head.learning_rate": _positive,
         "data.source": (lambda v: isinstance(v, str), "a source's name"),
         "data.flip": _switch,
         "data.shift": (_whole_from(0), "a whole number of pixels, 0 or more"),

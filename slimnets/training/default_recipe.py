@@ -1,4 +1,4 @@
-"""A recipe where none is given: from a network's name and a source of data."""
+"""What suits a network and its data, where no recipe says it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from slimnets.catalog import model_info
 from slimnets.data.folder import folders_of_classes
-from slimnets.training.config import default_config
+from slimnets.training.config import check_config, default_config
 from tflite.images import image_files
 
 
@@ -44,9 +44,6 @@ _HABITS: Mapping[str, _Habits] = MappingProxyType(
         "cifar100": _Habits(size=64, epochs=60, batch_size=64, flip=True, shift=1 / 8),
     }
 )
-# Batch norm's statistics and the learning rate's schedule need steps: a small folder gets smaller
-# batches before it gets fewer steps than this an epoch.
-_STEPS, _SMALLEST_BATCH = 20, 8
 
 
 def recipe_for(network: str, source: str, epochs: int | None = None) -> ConfigDict:
@@ -67,7 +64,7 @@ def recipe_for(network: str, source: str, epochs: int | None = None) -> ConfigDi
     config.epochs = habits.epochs if epochs is None else epochs
     config.batch_size = habits.batch_size
     if kind == "folder":
-        config.batch_size = _batch_for(_count(argument), habits.batch_size)
+        config.batch_size = batch_for(_count(argument), habits.batch_size)
     config.label_smoothing = 0.1
 
     size = min(info.size, habits.size)
@@ -85,7 +82,40 @@ def recipe_for(network: str, source: str, epochs: int | None = None) -> ConfigDi
     return config
 
 
-def _batch_for(images: int, largest: int) -> int:
+def resolve(config: ConfigDict, images: int) -> ConfigDict:
+    """The config with what suits the data wherever it says None.
+
+    Small sets get small batches before few steps; training ends after about 150 steps of all
+    layers, and 1,000 of the classifier alone, but sees no image more than 15 and 100 times.
+
+    Args:
+        config: a complete one.
+        images: how many there are to train on.
+
+    Raises:
+        ValueError: no such network, or the shift is not smaller than its images.
+    """
+    config = config.copy_and_resolve_references()
+    config.unlock()
+    if config.model.input_size is None:
+        size = min(224, model_info(config.model.name).size)
+        config.model.input_size = (size, size)
+    if config.batch_size is None:
+        config.batch_size = batch_for(images, largest=32)
+    steps = max(1, images // config.batch_size)
+    if config.epochs is None:
+        config.epochs = min(15, max(3, round(150 / steps)))
+    if config.head.epochs is None:
+        config.head.epochs = min(100, max(5, round(1000 / steps)))
+    return check_config(config)
+
+
+# Batch norm's statistics and the learning rate's schedule need steps: a small folder gets smaller
+# batches before it gets fewer steps than this an epoch.
+_STEPS, _SMALLEST_BATCH = 20, 8
+
+
+def batch_for(images: int, largest: int) -> int:
     """The largest power of two that leaves enough steps an epoch."""
     size = largest
     while size > _SMALLEST_BATCH and images < size * _STEPS:

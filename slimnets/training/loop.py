@@ -15,10 +15,11 @@ from slimnets import charts, data, sidecar
 from slimnets.catalog import for_size, preprocessing
 from slimnets.data import pipeline
 from slimnets.data.folder import folders_of_classes
-from slimnets.training import checkpoints, recipe, results
+from slimnets.training import checkpoints, recipe, results, transfer
 from slimnets.training.averaging import Average
 from slimnets.training.callbacks import KeepRun, ShowProgress, StopOnNaN, TensorBoard
 from slimnets.training.config import check_config
+from slimnets.training.default_recipe import resolve
 
 
 def train(
@@ -58,14 +59,15 @@ def train(
     _check_outside(Path(workdir), config.data.source)
     workdir = results.check_folder(workdir)
     sidecar.check_place(workdir / results.BEST)
-    written = (config.to_json(indent=2) + "\n").encode()
-    if resume and (result := results.finished(workdir, written)):
-        logging.info("%s: this run is finished; give another --workdir to train anew", workdir)
-        return result
     recipe.prepare_process(config)
     source = data.load(config.data.source)
     for split in ("train", "val"):
         logging.info("%s: %d %s images", source.name, len(source.splits[split]), split)
+    config = resolve(config, len(source.splits["train"]))
+    written = (config.to_json(indent=2) + "\n").encode()
+    if resume and (result := results.finished(workdir, written)):
+        logging.info("%s: this run is finished; give another --workdir to train anew", workdir)
+        return result
 
     num_classes = len(source.class_names)
     model = recipe.build_model(config, num_classes)
@@ -83,6 +85,7 @@ def train(
         source.splits["val"], preprocess, num_classes=num_classes, batch_size=config.batch_size
     )
     steps = int(train_set.cardinality())
+    recipe.settle_batch_norm(model, config, steps * config.epochs)
     model.compile(
         optimizer=recipe.build_optimizer(config, steps),
         loss=recipe.build_loss(config, model),
@@ -90,12 +93,13 @@ def train(
         jit_compile=config.xla,
     )
 
+    started = [f"started from {config.model.weights},"] if config.model.weights else []
     described = sidecar.Sidecar(
         network=config.model.name,
         options=recipe.build_options(config, num_classes),
         preprocessing=preprocess,
         labels=source.class_names,
-        weights=f"trained on {source.name}",
+        weights=" ".join([*started, f"trained on {source.name}"]),
     )
     records = {
         **{sidecar.path_beside(n).name: described.to_json() for n in (results.BEST, results.LAST)},
@@ -117,10 +121,15 @@ def train(
             about=_identity(source),
             asked_to_end=asked_to_end,
             average=average,
-            deployable=recipe.build_model(config, num_classes, "float32") if mixed else None,
+            deployable=recipe.build_model(config, num_classes, "float32", load=False)
+            if mixed
+            else None,
         )
         if goes_on:
             _go_on(model, train_set, val_set, kept)
+        elif config.head.epochs:
+            transfer.train_head(model, config, source.splits["train"], preprocess)
+            kept.start_from(model.evaluate(val_set, verbose=0, return_dict=True))
         board = TensorBoard(workdir / results.TENSORBOARD) if config.tensorboard else None
         watchers = [StopOnNaN(kept, workdir), average, kept, progress, board]
         try:
@@ -171,9 +180,7 @@ _PASSES_AN_EPOCH = 2
 
 def _go_on(model: keras.Model, train_set, val_set, kept: KeepRun) -> None:
     """Brings everything to where the checkpoint was written."""
-    # Makes the variables of optimizer and metrics, as `fit` does before its first step.
-    model.optimizer.build(model.trainable_variables)
-    model.evaluate(val_set.take(1), verbose=0)
+    model.evaluate(val_set.take(1), verbose=0)  # makes the variables of the metrics
     kept.restore()
     for _ in range(_PASSES_AN_EPOCH * kept.standing.epoch):
         iter(train_set)

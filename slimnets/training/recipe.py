@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from absl import logging
 from ml_collections import ConfigDict
 
-from slimnets.catalog import create_model
+from slimnets.catalog import create_model, model_info, source_requirements
 
 _OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
@@ -37,29 +38,60 @@ def prepare_process(config: ConfigDict) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def build_model(config: ConfigDict, num_classes: int, precision: str | None = None) -> keras.Model:
-    """The network of `config.model` with freshly initialised weights.
+def build_model(
+    config: ConfigDict, num_classes: int, precision: str | None = None, load: bool = True
+) -> keras.Model:
+    """The network of `config.model` with its weights, or freshly initialised ones.
 
     Args:
         config: a complete config.
         num_classes: outputs.
         precision: a Keras dtype policy; None takes the config's.
+        load: False: built for `config.model.weights`, but without them.
 
     Raises:
         ValueError: no such network (the nearest name is suggested), an argument out of range.
         TypeError: an argument that the network does not take.
     """
+    weights = {"weights": config.model.weights} if config.model.weights and load else {}
     with _dtype_policy(precision or config.precision):
-        return create_model(config.model.name, **build_options(config, num_classes))
+        return create_model(config.model.name, **build_options(config, num_classes), **weights)
 
 
 def build_options(config: ConfigDict, num_classes: int) -> dict[str, Any]:
-    """The keywords of the network of `config.model`."""
-    return dict(
+    """The keywords of the network of `config.model`, those that its weights need included."""
+    options = dict(
         input_shape=(*config.model.input_size, 3),
         num_classes=num_classes,
         **config.model.kwargs.to_dict(),
     )
+    if not config.model.weights:
+        return options
+    info = model_info(config.model.name)
+    needed = source_requirements(config.model.weights, info.builder, **{**info.options, **options})
+    return {**needed, **options}
+
+
+# What is left of the statistics that batch norm starts with, after a quarter of the training.
+_LEFT_OF_THE_START = 0.01
+
+
+def settle_batch_norm(model: keras.Model, config: ConfigDict, steps: int) -> None:
+    """Freezes the statistics, or makes them follow within a training of so many steps.
+
+    With a momentum made for many more steps a model would fit its images and predict at chance,
+    since prediction uses statistics that are still near where they started.
+    """
+    norms = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
+    most = _LEFT_OF_THE_START ** (4 / steps)
+    if config.model.freeze_batch_norm:
+        for norm in norms:
+            norm.trainable = False
+        return
+    if any(norm.momentum > most for norm in norms):
+        logging.info("batch norm's momentum is %.3f, for a training of %d steps", most, steps)
+    for norm in norms:
+        norm.momentum = min(norm.momentum, most)
 
 
 def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> keras.optimizers.Optimizer:

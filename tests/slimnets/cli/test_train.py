@@ -32,6 +32,9 @@ def error_of(words, capsys, code):
         (["--config.epochs=3"], "--config is missing"),
         ([*PHOTOS], "--workdir is missing"),
         ([*PHOTOS, "--config.epochs=3"], "--workdir is missing"),
+        ([*PHOTOS, "--weights=imagenet", "--epochs=3"], "--workdir is missing"),
+        ([*PHOTOS, "--config.model.weights=imagenet"], "--workdir is missing"),
+        (["--config=finetune", "--config.epochs=3"], "--workdir is missing"),
         ([*PHOTOS, "--config.epochs=3", "--epochs=3"], "--epochs and --config.epochs are the same"),
         ([*PHOTOS, "--config.epoch=3"], 'Did you mean "epochs"'),
         ([*PHOTOS, "--epochs=0"], "--epochs=0"),
@@ -74,6 +77,18 @@ def test_a_file_that_is_no_recipe_is_told_with_its_line(
     if text is not None:
         Path("mine.py").write_text(text)
     assert message in error_of(["--config=mine.py", "--workdir=run"], capsys, 2)
+
+
+def test_weights_to_start_from_mean_the_finetuning_recipe():
+    from slimnets.cli import train
+    from slimnets.cli.command_flags import Flags
+
+    flags = Flags(["train", *PHOTOS, "--weights=mine.pth", "--epochs=3"])
+    train.define_flags(flags)
+    flags.values(["train", *PHOTOS, "--weights=mine.pth", "--epochs=3"])
+    config = train._config(flags.values)
+    assert (config.model.weights, config.epochs, config.head.epochs) == ("mine.pth", 3, None)
+    assert config.model.freeze_batch_norm
 
 
 @pytest.fixture

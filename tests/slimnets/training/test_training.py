@@ -18,9 +18,10 @@ from slimnets.data import pipeline
 from slimnets.evaluation import labels_beside
 from slimnets.training import default_config
 from slimnets.training.averaging import Average
-from slimnets.training.callbacks import StopOnNaN
+from slimnets.training.callbacks import KeepRun, StopOnNaN
 from slimnets.training.checkpoints import Standing
 from slimnets.training.config import check_config
+from slimnets.training.default_recipe import resolve
 from slimnets.training.loop import train
 from slimnets.training.recipe import build_model, build_optimizer
 from tflite.images import Preprocessing
@@ -86,8 +87,8 @@ def test_an_unknown_network_or_argument_is_refused(change, error, message):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
 def test_every_recipe_is_valid_and_its_network_builds(path):
-    config = check_config(runpy.run_path(str(path))["get_config"]())
-    model = build_model(config, num_classes=7)
+    config = resolve(check_config(runpy.run_path(str(path))["get_config"]()), images=100_000)
+    model = build_model(config, num_classes=7, load=False)
     assert model.output_shape == (None, 7)
     assert model.input_shape == (None, *config.model.input_size, 3)
     build_optimizer(config, steps_per_epoch=10)
@@ -217,21 +218,16 @@ def test_the_same_seed_trains_the_same_model(runs):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.slow
-def test_early_stopping_ends_after_epochs_without_a_better_one(tmp_path):
-    # No step is large enough to change an answer: the first epoch stays the best.
-    still = {"learning_rate.peak": 1e-30, "learning_rate.schedule": "constant"}
-    result = train(
-        tiny_config(
-            epochs=9,
-            early_stopping=1,
-            tensorboard=True,
-            **still,
-            **{"model.kwargs.arg_scope": {"batch_norm": {"momentum": 1.0}}},
-        ),
-        tmp_path,
+@pytest.mark.parametrize(
+    ("epoch", "best", "step", "finished"),
+    [(4, 3, 0, False), (5, 3, 0, True), (5, 3, 1, False), (9, 9, 0, True)],
+)
+def test_early_stopping_counts_epochs_without_a_better_one(epoch, best, step, finished):
+    run = SimpleNamespace(
+        standing=Standing(epoch=epoch, best_epoch=best, step=step),
+        config=check_config({"epochs": 9, "early_stopping": 2}),
     )
-    assert (result["best_epoch"], result["epochs"]) == (1, 2)
+    assert KeepRun.finished(run) == finished
 
 
 def test_tensorboard_is_asked_for_before_any_work(tmp_path, monkeypatch):

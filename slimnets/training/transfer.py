@@ -1,0 +1,76 @@
+"""Fine-tuning's first phase: a new classifier on features that are computed once."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from slimnets.data import Split, pipeline, stratified_order
+from slimnets.training import recipe
+from tflite.images import Preprocessing
+
+_MOST_BYTES = 1 << 30
+
+
+def train_head(
+    model: keras.Model, config: ConfigDict, split: Split, preprocess: Preprocessing
+) -> None:
+    """Trains the last layer that has weights, on what the layers before it make of the images.
+
+    The features of each image (and of its mirror image, with `config.data.flip`) are computed once
+    and stay in memory; of a split too large for that, as many images as fit, the classes in
+    proportion.
+
+    Args:
+        model: a classifier, not yet trained on; its last layer is changed.
+        config: complete and resolved; `config.head` says how long and how fast.
+        split: the training images.
+        preprocess: of the network.
+    """
+    # A copy is taken apart: a layer of two models has no single input any more.
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    last = _classifier(copy)
+    body, head = keras.Model(copy.input, last.input), keras.Model(last.input, copy.output)
+    views = 2 if config.data.flip else 1
+    size = 4 * views * int(np.prod(body.output_shape[1:]))
+    if len(split) * size > _MOST_BYTES:
+        split = split.select(stratified_order(split.labels)[: max(1, _MOST_BYTES // size)])
+    logging.info("features of %d images, computed once", len(split))
+    features, labels = _features(body, split, preprocess, config, copy.output_shape[-1])
+
+    steps = -(-len(labels) // config.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(
+        config.head.learning_rate, config.head.epochs * steps
+    )
+    head.compile(keras.optimizers.Adam(rate), recipe.build_loss(config, copy), metrics=["accuracy"])
+    told = head.fit(
+        features, labels, batch_size=config.batch_size, epochs=config.head.epochs, verbose=0
+    ).history
+    logging.info(
+        "the classifier alone, %d epochs: loss %.4f  accuracy %.4f",
+        config.head.epochs,
+        told["loss"][-1],
+        told["accuracy"][-1],
+    )
+    _classifier(model).set_weights(last.get_weights())
+
+
+def _classifier(model: keras.Model) -> keras.layers.Layer:
+    return next(layer for layer in reversed(model.layers) if layer.weights)
+
+
+def _features(
+    body: keras.Model, split: Split, preprocess: Preprocessing, config: ConfigDict, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the body makes of each image and, if asked for, of its mirror image; the labels."""
+    images = pipeline.evaluation_dataset(
+        split, preprocess, num_classes=classes, batch_size=config.batch_size
+    )
+    found = [body.predict(images, verbose=0)]
+    if config.data.flip:
+        found.append(body.predict(images.map(lambda x, _: x[:, :, ::-1]), verbose=0))
+    labels = np.eye(classes, dtype=np.float32)[split.labels]
+    return np.concatenate(found), np.concatenate([labels] * len(found))
