@@ -121,6 +121,12 @@ class Session:
         return dequantize(self._interpreter.get_tensor(index), details)
 
 
+def whole_batches(images: np.ndarray, size: int) -> np.ndarray:
+    """`images`, filled up from the first on until they are whole batches of `size`."""
+    missing = -len(images) % size
+    return images[np.resize(np.arange(len(images)), len(images) + missing)] if missing else images
+
+
 def _check_ends(name: str, inputs: list[dict], outputs: list[dict]) -> None:
     if len(inputs) != 1 or not outputs:
         raise ValueError(

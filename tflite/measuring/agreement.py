@@ -12,7 +12,7 @@ from tflite.files import flatbuffer
 from tflite.files.metadata import read_metadata
 from tflite.files.reading import open_file
 from tflite.images import ImageInput
-from tflite.runtime import Session
+from tflite.runtime import Session, whole_batches
 
 if TYPE_CHECKING:
     import keras
@@ -147,7 +147,7 @@ def relative_error(model: "keras.Model", other: "keras.Model", images: np.ndarra
     """
     expected = _keras_outputs(model, images)
     size = other.inputs[0].shape[0] or 1
-    filled = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
+    filled = whole_batches(images, size)
     found = [_output(other, filled[i : i + size]) for i in range(0, len(filled), size)]
     together = np.concatenate(found)
     if len(filled) > len(images):

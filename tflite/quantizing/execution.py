@@ -12,6 +12,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tflite.files import flatbuffer
+from tflite.runtime import whole_batches
 
 
 class Step:
@@ -85,8 +86,7 @@ def last_readers(flat: schema.ModelT) -> dict[int, int]:
 def in_batches(flat: schema.ModelT, images: np.ndarray) -> np.ndarray:
     """`images`, filled up from the first to whole batches of the file."""
     graph = flat.subgraphs[0]
-    size = int(graph.tensors[graph.inputs[0]].shape[0])
-    return images[np.resize(np.arange(len(images)), -(-len(images) // size) * size)]
+    return whole_batches(images, int(graph.tensors[graph.inputs[0]].shape[0]))
 
 
 def _file_of(flat: schema.ModelT, operator: schema.OperatorT, inputs: list[int]) -> bytes:

@@ -23,6 +23,7 @@ from tflite.quantizing.integer_forms import multiply_instead
 from tflite.quantizing.keeping import kept_outputs
 from tflite.quantizing.ranges import widen_for_additions, with_input_range
 from tflite.quantizing.tracing import SCOPE, trace
+from tflite.runtime import whole_batches
 
 if TYPE_CHECKING:
     import keras
@@ -107,9 +108,9 @@ def _kept(calibrated: bytes, keep: Sequence[str]) -> list[str]:
 def _batches(images: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]:
     """Calibration batches of the file's own size; the last one is filled up from the first."""
     size = batch_size or 1
-    filled = np.resize(np.arange(len(images)), -(-len(images) // size) * size)
-    for start in progress.steps(range(0, len(filled), size), "calibrating"):
-        yield images[filled[start : start + size]]
+    images = whole_batches(images, size)
+    for start in progress.steps(range(0, len(images), size), "calibrating"):
+        yield images[start : start + size]
 
 
 def _quantized(
