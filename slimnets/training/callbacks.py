@@ -41,6 +41,7 @@ class KeepRun(keras.callbacks.Callback):
     Attributes:
         standing: where the training stands; `restore` changes it.
         config: of the training.
+        steps: in an epoch.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class KeepRun(keras.callbacks.Callback):
         super().__init__()
         self.standing = Standing()
         self._run, self.config, self._trained = run, config, model
-        self._steps, self._about = steps, about
+        self.steps, self._about = steps, about
         self._asked_to_end = asked_to_end
         self._average, self._deployable = average, deployable
         self._metrics: list[Any] = []  # their state in the midst of an epoch
@@ -90,13 +91,13 @@ class KeepRun(keras.callbacks.Callback):
             self._write_history()
         at = self.standing
         if at.best_epoch == at.epoch and not at.step:
-            self._save_best()  # which may be what the process was killed in
+            self.save(BEST)  # which may be what the process was killed in
 
     def start_from(self, logs: Mapping[str, float]) -> None:
         """Keeps the model as it is before its first epoch, which may stay the best."""
         self.standing.judge(0, logs["accuracy"], logs["loss"])
         self._checkpoint()
-        self._save_best()
+        self.save(BEST)
         logging.info("before the first epoch: val_accuracy %.4f", logs["accuracy"])
 
     def finished(self) -> bool:
@@ -123,7 +124,7 @@ class KeepRun(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.standing.step += 1
-        if self.standing.step == self._steps:
+        if self.standing.step == self.steps:
             return  # the end of the epoch is near, and with it the next checkpoint
         if self._asked_to_end.is_set():
             self._end()
@@ -136,7 +137,7 @@ class KeepRun(keras.callbacks.Callback):
         is_best = self.standing.end_epoch(logs)
         self._checkpoint()
         if is_best:
-            self._save_best()
+            self.save(BEST)
         self._write_history()
         if self.finished():
             self.model.stop_training = True
@@ -171,9 +172,6 @@ class KeepRun(keras.callbacks.Callback):
             f"asked to end (SIGTERM) after {at.epoch} epochs and {at.step} steps; "
             f"{self._run.folder / CHECKPOINT} is kept, and the same command goes on from there"
         )
-
-    def _save_best(self) -> None:
-        self.save(BEST)
 
     def _write_history(self) -> None:
         rows = self.standing.history

@@ -23,20 +23,17 @@ FREE_SECTIONS = frozenset({"model.kwargs", "optimizer.kwargs"})
 def default_config() -> ConfigDict:
     """The fields that a recipe in configs/ starts from and changes; unknown names are refused."""
     config = ConfigDict()
-    # A reference knows its type when it is None, which --config.field=value asks for.
+    # Where None is possible, it stands for what suits the data; a reference knows its type even
+    # then, which --config.field=value asks for.
     config.seed = 0
-    config.epochs = FieldReference(
-        30
-    )  # None, here and below where it is mentioned: what suits the data
+    config.epochs = FieldReference(30)  # or None
     config.batch_size = FieldReference(64)  # or None
     config.label_smoothing = 0.0
     config.precision = "float32"  # or mixed_bfloat16, mixed_float16; saved models are float32
 
     config.xla = False  # compile the step with XLA: pays for itself in long trainings only
     config.deterministic = False  # the same weights to the bit in every run; slower
-    config.ema = (
-        0.0  # decay of moving averages of the weights, which are then what is kept; 0: none
-    )
+    config.ema = 0.0  # decay of moving averages of the weights, which are then kept; 0: none
     config.clip_norm = 0.0  # of all gradients together, at most; 0: any
     config.early_stopping = 0  # end after so many epochs without a better one; 0: never
     config.tensorboard = False  # write tensorboard/ into the workdir

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 from absl import logging
+from ml_collections import ConfigDict
 
 from slimnets import charts, data, sidecar
 from slimnets.catalog import for_size, preprocessing
@@ -20,6 +21,7 @@ from slimnets.training.averaging import Average
 from slimnets.training.callbacks import KeepRun, ShowProgress, StopOnNaN, TensorBoard
 from slimnets.training.config import check_config
 from slimnets.training.default_recipe import resolve
+from tflite.images import Preprocessing
 
 
 def train(
@@ -72,18 +74,7 @@ def train(
     num_classes = len(source.class_names)
     model = recipe.build_model(config, num_classes)
     preprocess = for_size(preprocessing(model), config.model.input_size)
-    train_set = pipeline.training_dataset(
-        source.splits["train"],
-        preprocess,
-        num_classes=num_classes,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        flip=config.data.flip,
-        shift=config.data.shift,
-    )
-    val_set = pipeline.evaluation_dataset(
-        source.splits["val"], preprocess, num_classes=num_classes, batch_size=config.batch_size
-    )
+    train_set, val_set = _data_sets(config, source, preprocess)
     steps = int(train_set.cardinality())
     recipe.settle_batch_norm(model, config, steps * config.epochs)
     model.compile(
@@ -93,23 +84,9 @@ def train(
         jit_compile=config.xla,
     )
 
-    started = [f"started from {config.model.weights},"] if config.model.weights else []
-    described = sidecar.Sidecar(
-        network=config.model.name,
-        options=recipe.build_options(config, num_classes),
-        preprocessing=preprocess,
-        labels=source.class_names,
-        weights=" ".join([*started, f"trained on {source.name}"]),
-    )
-    records = {
-        **{sidecar.path_beside(n).name: described.to_json() for n in (results.BEST, results.LAST)},
-        results.LABELS: "".join(f"{n}\n" for n in source.class_names).encode(),
-        results.CONFIG: written,
-    }
     goes_on = resume and results.has_checkpoint(workdir, written)
+    records = {**_descriptions(config, source, preprocess), results.CONFIG: written}
     run = results.Results(workdir, records, begun=goes_on)
-    # Mixed-precision graphs are for training; devices and importers want plain float32.
-    mixed = config.precision != "float32"
     average = Average(model, config.ema) if config.ema else None
     progress = ShowProgress(config.epochs, steps)
     with checkpoints.listening() as asked_to_end:
@@ -121,9 +98,7 @@ def train(
             about=_identity(source),
             asked_to_end=asked_to_end,
             average=average,
-            deployable=recipe.build_model(config, num_classes, "float32", load=False)
-            if mixed
-            else None,
+            deployable=_deployable(config, num_classes),
         )
         if goes_on:
             _go_on(model, train_set, val_set, kept)
@@ -136,18 +111,65 @@ def train(
             _fit(model, train_set, val_set, kept, [w for w in watchers if w])
         finally:
             progress.close()
+    return _finish(kept, run, source)
 
+
+def _data_sets(config: ConfigDict, source: data.Source, preprocess: Preprocessing):
+    """The training and the validation images, in batches, as the network takes them."""
+    num_classes = len(source.class_names)
+    train_set = pipeline.training_dataset(
+        source.splits["train"],
+        preprocess,
+        num_classes=num_classes,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        flip=config.data.flip,
+        shift=config.data.shift,
+    )
+    val_set = pipeline.evaluation_dataset(
+        source.splits["val"], preprocess, num_classes=num_classes, batch_size=config.batch_size
+    )
+    return train_set, val_set
+
+
+def _descriptions(
+    config: ConfigDict, source: data.Source, preprocess: Preprocessing
+) -> dict[str, bytes]:
+    """What stands beside the models: file name → content."""
+    started = [f"started from {config.model.weights},"] if config.model.weights else []
+    described = sidecar.Sidecar(
+        network=config.model.name,
+        options=recipe.build_options(config, len(source.class_names)),
+        preprocessing=preprocess,
+        labels=source.class_names,
+        weights=" ".join([*started, f"trained on {source.name}"]),
+    )
+    return {
+        **{sidecar.path_beside(n).name: described.to_json() for n in (results.BEST, results.LAST)},
+        results.LABELS: "".join(f"{n}\n" for n in source.class_names).encode(),
+    }
+
+
+def _deployable(config: ConfigDict, num_classes: int) -> keras.Model | None:
+    """Mixed-precision graphs are for training; devices and importers want plain float32."""
+    if config.precision == "float32":
+        return None
+    return recipe.build_model(config, num_classes, "float32", load=False)
+
+
+def _finish(kept: KeepRun, run: results.Results, source: data.Source) -> dict[str, Any]:
+    """Writes what a run ends with, and returns what it gave."""
     at = kept.standing
     history = {name: [row[name] for row in at.history] for name in at.history[0] if name != "epoch"}
     kept.save(results.LAST)
     run.write(results.CURVES, charts.png(charts.curves(history, at.best_epoch)))
     result = {
-        "checkpoint": str(workdir / results.BEST),
+        "checkpoint": str(run.folder / results.BEST),
         "best_epoch": at.best_epoch,
         "val_accuracy": at.best[0],
         "val_loss": at.best[1],
         "epochs": at.epoch,
-        "steps": steps * at.epoch,
+        "steps": kept.steps * at.epoch,
         "seconds": round(at.seconds, 2),
         "classes": list(source.class_names),
         "history": history,
