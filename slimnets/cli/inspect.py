@@ -11,7 +11,7 @@ XNNPACK takes and what stays outside them, memory. --edgetpu adds what Coral's c
 of another data source, and tells for each layer how exact it is, what of that was lost in it, its
 range and how much of it is used; --picture then draws these.
 
-Examples:
+Example:
   slimnets inspect mobilenet_v2_int8.tflite --edgetpu --picture=costs.png
   slimnets inspect photos_int8.tflite --against=best.keras --images=folder:photos
 """
