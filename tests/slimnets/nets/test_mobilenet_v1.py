@@ -272,6 +272,7 @@ def test_custom_conv_defs_as_tf_slim_users_write_them():
 
 
 def test_fixed_padding_equals_same_at_stride_1_and_not_at_stride_2():
+    keras.utils.set_random_seed(0)  # some initial weights let next to nothing through the ReLUs
     image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype("float32")
 
     def pair(table):
