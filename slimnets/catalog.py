@@ -16,7 +16,12 @@ from types import MappingProxyType
 from typing import Any
 
 from slimnets import nets  # noqa: F401  makes the families known
-from slimnets.weights import export_torch, load_weights, source_requirements
+from slimnets.weights import (
+    export_safetensors,
+    export_torch,
+    load_weights,
+    source_requirements,
+)
 from slimnets.weights.families import Family, all_sources, families, sources_for
 from slimnets.weights.sources import INCEPTION, TORCHVISION
 from tflite.hints import did_you_mean
@@ -26,6 +31,7 @@ __all__ = [
     "CATALOG",
     "ModelInfo",
     "create_model",
+    "export_safetensors",
     "export_torch",
     "for_size",
     "list_models",

@@ -87,6 +87,7 @@ PUBLIC = {
     "slimnets.catalog": (
         "ModelInfo",
         "create_model",
+        "export_safetensors",
         "export_torch",
         "list_models",
         "load_weights",

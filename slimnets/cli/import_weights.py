@@ -3,9 +3,9 @@
 Usage: slimnets import-weights NAME SOURCE OUT
 
 NAME is a network of the catalogue, OUT a .keras or .weights.h5 file. SOURCE is a PyTorch checkpoint
-(.pth, .pt, .ckpt, …; read without PyTorch), a TF-Slim checkpoint (its prefix or its training's
-folder), a Keras file of ours or of keras.applications (.keras, .weights.h5, .h5), "imagenet" for
-the network's published weights, or one of their names (slimnets models lists them).
+(.pth, .pt, .ckpt, …; read without PyTorch), a .safetensors file, a TF-Slim checkpoint (its prefix
+or its training's folder), a Keras file of ours or of keras.applications (.keras, .weights.h5, .h5),
+"imagenet" for the network's published weights, or one of their names (slimnets models lists them).
 Foreign weights of 1000 classes are taken for ImageNet's: its class names go to OUT's .labels.txt;
 --labels names another file of one class a line. Beside a .keras file a .json of its name says what
 it is: how images are prepared, as far as SOURCE is known by its name, and what the classes are

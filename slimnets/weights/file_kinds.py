@@ -6,9 +6,12 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["torch", "keras"]
+from slimnets.weights.safetensors_files import begins_one
+
+Kind = Literal["torch", "keras", "safetensors"]
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar")
+_SAFETENSORS_SUFFIX = ".safetensors"
 _KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 # A pickle of protocol 2 or above, as torch.save begins its older format with.
@@ -26,9 +29,12 @@ def kind_of(path: Path) -> Kind | None:
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        start = file.read(8)
+        start = file.read(9)
     if start.startswith(_HDF5):
         return "keras"
+    # Before pickles: a header of 640 bytes begins as they do.
+    if begins_one(start):
+        return "safetensors"
     if start.startswith(_ZIP):
         found = _in_zip(path)
     else:
@@ -66,4 +72,6 @@ def _in_zip(path: Path) -> Kind | None:
 def _by_name(name: str) -> Kind | None:
     if name.endswith(_KERAS_SUFFIXES):
         return "keras"
+    if name.endswith(_SAFETENSORS_SUFFIX):
+        return "safetensors"
     return "torch" if name.endswith(_TORCH_SUFFIXES) else None

@@ -19,6 +19,7 @@ from slimnets.weights import (
     keras_files,
     matching,
     pth,
+    safetensors_files,
     sources,
     state_dicts,
     tf_slim,
@@ -31,8 +32,8 @@ from slimnets.weights.wrappers import find_state_dict
 
 _LISTED = 8  # names in a remark
 _KINDS = (
-    "a .keras, .weights.h5 or .h5 file, a PyTorch file (.pth, .pt, .ckpt, …), the prefix of a "
-    "TF-Slim checkpoint or its folder, 'imagenet' or another name of the catalogue"
+    "a .keras, .weights.h5 or .h5 file, a PyTorch file (.pth, .pt, .ckpt, …), a .safetensors file, "
+    "the prefix of a TF-Slim checkpoint or its folder, 'imagenet' or another name of the catalogue"
 )
 
 
@@ -104,8 +105,9 @@ def load_weights(
         source: one of
           - a path, whatever it is called: a Keras file of ours or of a keras.applications model
             (`.keras`, `.weights.h5`, `.h5`), a PyTorch file (a state dict, a training's
-            checkpoint or a saved model; read without PyTorch), or a TF-Slim checkpoint: its
-            prefix, or a training's folder, of which the latest counts;
+            checkpoint or a saved model; read without PyTorch), a `.safetensors` file with
+            PyTorch's names, or a TF-Slim checkpoint: its prefix, or a training's folder, of which
+            the latest counts;
           - "imagenet" (the catalogue's weights for this network) or a name of the catalogue, both
             downloaded and cached as `slimnets.weights.download` says;
           - a mapping of names to arrays, as a PyTorch state dict or checkpoint, a TF-Slim
@@ -237,6 +239,8 @@ def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
     if kind == "torch":
         checkpoint = pth.read_checkpoint(path)
         return _read_mapping(model, checkpoint.arrays, checkpoint.average)
+    if kind == "safetensors":
+        return _read_mapping(model, safetensors_files.read_safetensors(path))
     if kind == "keras":
         return _read_keras_file(model, path, stack)
     what = file_kinds.describe(path)
@@ -374,7 +378,8 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
                 return keras_files.requirements(file)
         if kind is None:
             return {}
-        source = pth.read_pth(path)
+        read = safetensors_files.read_safetensors if kind == "safetensors" else pth.read_pth
+        source = read(path)
     naming = None
     if isinstance(source, Mapping):
         tensors, _ = state_dicts.unprefixed(_unwrapped(source)[0])

@@ -352,8 +352,11 @@ def _decode(raw: Any, dtype: str, order: str) -> np.ndarray:
     if len(raw) % _item_size(dtype):
         raise ValueError(f"damaged: a storage of {len(raw)} bytes cannot hold {dtype} values.")
     if dtype == _BFLOAT16:
-        # bfloat16 is the upper half of a float32.
-        upper = np.frombuffer(raw, order + "u2").astype(np.uint32)
-        return (upper << 16).view(np.float32)
+        return widened_bfloat16(raw, order)
     values = np.frombuffer(raw, np.dtype(_DTYPES[dtype]).newbyteorder(order))
     return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def widened_bfloat16(raw: Any, order: str = "<") -> np.ndarray:
+    """bfloat16 values, which numpy does not have, as float32: they are the upper half of one."""
+    return (np.frombuffer(raw, order + "u2").astype(np.uint32) << 16).view(np.float32)

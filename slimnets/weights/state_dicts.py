@@ -7,6 +7,7 @@ our (kh, kw, in/groups, out); depthwise (C, 1, kh, kw) for (kh, kw, C, 1); dense
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from slimnets.weights.families import families, is_classifier, of_model
 from slimnets.weights.matching import Entry, check_matches_model
 from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.prefixes import by_overlap, by_signatures, without
+from slimnets.weights.safetensors_files import write_safetensors
 from slimnets.weights.units import layer_names, units_of, weighted_layers
 from slimnets.weights.variants import Variant
 
@@ -193,6 +195,15 @@ def export_torch(model: Any) -> dict[str, np.ndarray]:
         if variable.name == "moving_variance":
             exported[f"{prefixes[layer.name]}.{_COUNTER}"] = np.array(0, np.int64)
     return exported
+
+
+def export_safetensors(model: Any, path: str | os.PathLike) -> None:
+    """Write what `export_torch` gives as a `.safetensors` file, whole or not at all.
+
+    Raises:
+        as `export_torch`; OSError where `path` cannot be written.
+    """
+    write_safetensors(path, export_torch(model))
 
 
 def check_built_alike(naming: StateDictNaming, model: Any) -> None:

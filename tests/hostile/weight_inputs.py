@@ -40,7 +40,7 @@ _LAYERS: tuple[dict[str, Any], ...] = (
 def make(seed: int) -> tuple[str, bytes]:
     """(suffix, content) of this number."""
     rng = np.random.default_rng(seed)
-    makers = (_pth, _pth_legacy, _h5, _keras, _keras, _archive, _labels)
+    makers = (_pth, _pth_legacy, _safetensors, _h5, _keras, _keras, _archive, _labels)
     return makers[seed % len(makers)](rng)
 
 
@@ -67,6 +67,33 @@ def _pth(rng: np.random.Generator) -> tuple[str, bytes]:
 
 def _pth_legacy(rng: np.random.Generator) -> tuple[str, bytes]:
     return ".pth", spoil_bytes((_SAMPLES / "sample_legacy.pth").read_bytes(), rng)
+
+
+def _safetensors(rng: np.random.Generator) -> tuple[str, bytes]:
+    kinds = ("F32", "F16", "BF16", "I64", "F8_E4M3", "F128")
+    numbers = (-1, 0, 1, 3, 4, 8, 12, 2**31, 2**40, 2**62, 2**64, 1e9, None, "4")
+    header: dict[str, Any] = {
+        "a.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+        "b.bias": {"dtype": "F16", "shape": [4], "data_offsets": [24, 32]},
+    }
+    for _ in range(int(rng.integers(0, 3))):
+        tensor = header[str(rng.choice([*header]))]
+        pick = numbers[int(rng.integers(len(numbers)))]
+        match int(rng.integers(4)):
+            case 0:
+                tensor["dtype"] = str(rng.choice(kinds))
+            case 1:
+                tensor["shape"] = [pick, *tensor["shape"][1:]]
+            case 2:
+                tensor["data_offsets"] = [tensor["data_offsets"][0], pick]
+            case 3:
+                tensor["shape"] = [1 << 20] * 40
+    text = json.dumps(header).encode()
+    if rng.random() < 0.1:
+        text = b'{"a":' * 100_000
+    length = len(text) if rng.random() < 0.9 else numbers[int(rng.integers(4, 11))] % 2**64
+    data = length.to_bytes(8, "little") + text + bytes(32)
+    return ".safetensors", spoil_bytes(data, rng) if rng.random() < 0.3 else data
 
 
 def _weights(rng: np.random.Generator, spoil: bool) -> bytes:
@@ -208,7 +235,7 @@ def _labels(rng: np.random.Generator) -> tuple[str, bytes]:
 
 def use(path: Path, rng: np.random.Generator) -> None:
     """Reads the file to its last value."""
-    from slimnets.weights import download, keras_files, pth
+    from slimnets.weights import download, keras_files, pth, safetensors_files
     from tests.hostile.running import attempts
     from tflite.files.keras_archive import check_keras_archive
     from tflite.files.metadata import check_labels
@@ -227,6 +254,8 @@ def use(path: Path, rng: np.random.Generator) -> None:
     match path.suffix:
         case ".pth":
             attempts({"read_pth": lambda: pth.read_pth(path)})
+        case ".safetensors":
+            attempts({"read_safetensors": lambda: safetensors_files.read_safetensors(path)})
         case ".h5":
             attempts({"weights": read_keras})
         case ".keras":
