@@ -5,6 +5,8 @@ all take it from here, so they cannot disagree: which files are images, how they
 resized and normalized, and in which order they are chosen. Nothing here needs TensorFlow.
 """
 
+import contextlib
+import io
 import logging
 import math
 import os
@@ -45,6 +47,31 @@ class UnreadableImage(OSError, ValueError):
 
 class MissingImage(UnreadableImage, FileNotFoundError):
     """An `UnreadableImage` that is not there at all."""
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """A picture as it was encoded (JPEG, PNG, …), inside a file of many.
+
+    Attributes:
+        path: of the file.
+        offset, length: where in it, in bytes.
+        name: what to call the picture.
+    """
+
+    path: str
+    offset: int
+    length: int
+    name: str
+
+    def read(self) -> bytes:
+        """The encoded bytes."""
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -134,9 +161,9 @@ class Preprocessing:
         """Turns images into what the network takes.
 
         Args:
-            images: one image or a list or batch of them. An image is a path, a PIL image or a
-                uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a batch may also be one array
-                (N, H, W, C). Sizes may differ within a list.
+            images: one image or a list or batch of them. An image is a path, an `EncodedImage`, a
+                PIL image or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a batch may
+                also be one array (N, H, W, C). Sizes may differ within a list.
 
         Returns:
             float32, (h, w, channels) for one image, (N, h, w, channels) for a list or batch.
@@ -149,7 +176,7 @@ class Preprocessing:
 
     def pixels(self, images: Any) -> np.ndarray:
         """Like calling it, without the normalisation: uint8, cropped and resized."""
-        if isinstance(images, (str, os.PathLike, Image.Image)):
+        if isinstance(images, (str, os.PathLike, EncodedImage, Image.Image)):
             return self._one(images)
         if hasattr(images, "__array__") and np.ndim(images) < 4:
             return self._one(images)
@@ -200,7 +227,7 @@ class Preprocessing:
                 "images become inputs of 1, 3 or 4 channels, but this network takes "
                 f"{self.channels}: prepare them yourself and pass preprocessed=True."
             )
-        picture = _in_mode(read_image(image), _MODES[self.channels])
+        picture = in_channels(read_image(image), self.channels)
         cut = self._scale_and_cut if self.keep_aspect_ratio else self._cut_and_squeeze
         kernel = INTERPOLATIONS[self.interpolation]
         return np.asarray(cut(picture, kernel)).reshape(*self.size, self.channels)
@@ -268,7 +295,7 @@ class ImageInput(Preprocessing):
 
 
 def read_image(image: Any) -> Image.Image:
-    """A path, a PIL image or a uint8 array as a decoded, upright image of 8 bits a channel.
+    """A path, an `EncodedImage`, a PIL image or a uint8 array, decoded, upright, 8 bits a channel.
 
     Deeper greys are scaled: 16 bits from 0..65535; 32 bits from 0..255 where they stay within, else
     from 0..65535; floating numbers from 0..1 where they stay within, else likewise.
@@ -278,15 +305,10 @@ def read_image(image: Any) -> Image.Image:
         ValueError: an array of no image's shape, or deep greys beyond 65535.
         TypeError: the array is not uint8, or `image` is no image at all.
     """
-    if isinstance(image, (str, os.PathLike)):
-        try:
-            with Image.open(image) as opened:
-                opened.load()
-                return _eight_bits(_upright(opened))
-        # Pillow's decoders raise whatever they stumble on (SyntaxError, struct.error, …).
-        except Exception as error:
-            kind = MissingImage if isinstance(error, FileNotFoundError) else UnreadableImage
-            raise kind(f"cannot read image {os.fspath(image)}: {error}") from error
+    if isinstance(image, (str, os.PathLike, EncodedImage)):
+        with _opened(image) as opened:
+            opened.load()
+            return _eight_bits(_upright(opened))
     if isinstance(image, Image.Image):
         return _eight_bits(_upright(image))
     if not hasattr(image, "__array__"):
@@ -305,6 +327,43 @@ def read_image(image: Any) -> Image.Image:
             f"got {array.shape}."
         )
     return Image.fromarray(array)
+
+
+@contextlib.contextmanager
+def _opened(image: str | os.PathLike | EncodedImage) -> Iterator[Image.Image]:
+    """Whatever goes wrong inside is an `UnreadableImage` that names the file."""
+    try:
+        encoded = io.BytesIO(image.read()) if isinstance(image, EncodedImage) else image
+        with Image.open(encoded) as opened:
+            yield opened
+    # Pillow's decoders raise whatever they stumble on (SyntaxError, struct.error, …).
+    except Exception as error:
+        kind = MissingImage if isinstance(error, FileNotFoundError) else UnreadableImage
+        raise kind(f"cannot read image {image!s}: {error}") from error
+
+
+def look_at(image: str | os.PathLike | EncodedImage) -> tuple[int, int, bool]:
+    """(height, width, plain) of a picture that `read_image` can read.
+
+    `plain`: a JPEG whose stored pixels are those that are shown, in grey or colour: no turn, no
+    inks.
+
+    Raises:
+        UnreadableImage: as `read_image`.
+    """
+    with _opened(image) as opened:
+        plain = opened.format in ("JPEG", "MPO") and opened.mode in ("L", "RGB")
+        if plain:
+            size = opened.size
+            # An eighth of the size is enough to find damage, in half the time.
+            opened.draft(None, (1, 1))
+            opened.load()
+            turned = _turn(opened)
+            sides = size[::-1] if turned in _ON_THE_SIDE else size
+            return sides[1], sides[0], turned is None
+        opened.load()
+        upright = _eight_bits(_upright(opened))
+        return upright.height, upright.width, False
 
 
 def _not_an_image(value: Any) -> str:
@@ -327,18 +386,30 @@ _TURNS = MappingProxyType(
 )
 
 
+_ON_THE_SIDE = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """A copy, turned as its EXIF block says.
 
     Not ImageOps.exif_transpose, which also writes the block anew and fails where it is broken.
     """
+    turn = _turn(image)
+    return image.copy() if turn is None else image.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     # A damaged block says nothing; the pixels may be whole nevertheless.
     except Exception:
         orientation = None
-    turn = _TURNS.get(orientation) if isinstance(orientation, Hashable) else None
-    return image.copy() if turn is None else image.transpose(turn)
+    return _TURNS.get(orientation) if isinstance(orientation, Hashable) else None
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -359,7 +430,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey.astype(np.uint8))
 
 
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+def in_channels(image: Image.Image, channels: int) -> Image.Image:
+    """What `read_image` gave in grey (1 channel), in colour (3) or with opacity (4).
+
+    Raises:
+        KeyError: another number of channels.
+    """
+    mode = _MODES[channels]
     transparent = image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
     if mode == "RGBA":
         return image.convert("RGBA") if transparent else image.convert("RGB").convert("RGBA")
@@ -449,15 +526,15 @@ def choose_files(folder: str | os.PathLike, seed: int = 0) -> list[Path]:
 
 
 def readable(candidates: Iterable[Any], skipped: list[str] | None = None) -> Iterator[Any]:
-    """The candidates without the files that cannot be read; of paths, the images that they hold.
+    """The candidates without those that cannot be read; of files, the images that they hold.
 
     Args:
-        candidates: paths, or images of any other kind.
+        candidates: paths and encoded images, or images of any other kind.
         skipped: receives a line for each file that is passed over; those are logged once.
     """
     skipped = [] if skipped is None else skipped
     for candidate in candidates:
-        if isinstance(candidate, Path):
+        if isinstance(candidate, (Path, EncodedImage)):
             try:
                 candidate = read_image(candidate)
             except UnreadableImage as error:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tflite.images import Preprocessing
+from tflite.images import EncodedImage, Preprocessing
 
 # Up to here the resized pixels of a split are kept in memory; larger splits are read again every
 # epoch.
 _MEMORY_LIMIT_BYTES = 1 << 30
+
+# What is known of a picture file once it was looked at: its shown size in pixels, what tells its
+# bytes from others, and whether it is a JPEG that needs nothing but decoding.
+LOOKS = np.dtype(
+    [("height", np.int32), ("width", np.int32), ("digest", np.uint64), ("plain", np.bool_)]
+)
+
+# Words in a folder's or file's name that make it a split: train, Training, seg_train, train-images.
+_SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True)
@@ -19,21 +37,24 @@ class Split:
     """Labelled images of one split, as they were stored.
 
     Attributes:
-        images: uint8 array (N, H, W) or (N, H, W, C), or N paths.
+        images: uint8 array (N, H, W) or (N, H, W, C), or N paths or pictures inside files.
         labels: int64 (N,), indices into the source's class names.
+        looks: `LOOKS` (N,), of pictures in files; None of arrays.
     """
 
-    images: np.ndarray | tuple[str, ...]
+    images: np.ndarray | tuple[str | EncodedImage, ...]
     labels: np.ndarray
+    looks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, indices: np.ndarray) -> Split:
         """The images at `indices`, in that order."""
+        looks = None if self.looks is None else self.looks[indices]
         if isinstance(self.images, np.ndarray):
-            return Split(self.images[indices], self.labels[indices])
-        return Split(tuple(self.images[i] for i in indices), self.labels[indices])
+            return Split(self.images[indices], self.labels[indices], looks)
+        return Split(tuple(self.images[i] for i in indices), self.labels[indices], looks)
 
     def batches(
         self, preprocessing: Preprocessing, batch_size: int
@@ -55,7 +76,7 @@ class Split:
 class Source:
     """A data set: its splits ("train", "val", perhaps "test") and class names, in label order.
 
-    `skipped` names the files that could not be read (folders only).
+    `skipped` names the pictures that could not be read (of files only).
     """
 
     name: str
@@ -79,6 +100,14 @@ class Source:
                 "and 'all' for every image."
             )
         return name, self.splits[name]
+
+
+def split_name(text: str) -> str | None:
+    """ "train", "val" or "test", if a word of the text says so, and only one; else None."""
+    found = {
+        _SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", text.lower()) if word in _SPLIT_WORDS
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -105,4 +134,5 @@ def _join(splits: list[Split]) -> Split:
     labels = np.concatenate([split.labels for split in splits])
     if isinstance(splits[0].images, np.ndarray):
         return Split(np.concatenate([split.images for split in splits]), labels)
-    return Split(tuple(path for split in splits for path in split.images), labels)
+    images = tuple(image for split in splits for image in split.images)
+    return Split(images, labels, np.concatenate([split.looks for split in splits]))

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from slimnets import charts, data, sidecar
 from slimnets.catalog import for_size, preprocessing
 from slimnets.data import pipeline
+from slimnets.data.description import describe
 from slimnets.data.folder import folders_of_classes
 from slimnets.training import checkpoints, recipe, results, transfer
 from slimnets.training.averaging import Average
@@ -63,8 +64,7 @@ def train(
     sidecar.check_place(workdir / results.BEST)
     recipe.prepare_process(config)
     source = data.load(config.data.source)
-    for split in ("train", "val"):
-        logging.info("%s: %d %s images", source.name, len(source.splits[split]), split)
+    logging.info("%s", describe(source))
     config = resolve(config, len(source.splits["train"]))
     written = (config.to_json(indent=2) + "\n").encode()
     if resume and (result := results.finished(workdir, written)):

@@ -214,18 +214,3 @@ def test_a_class_of_two_pictures_among_many_is_in_both_splits(tmp_path):
         "train": 1,
         "val": 1,
     }
-
-
-def test_a_picture_in_two_splits_is_reported(tmp_path, caplog):
-    make_splits(tmp_path, "train", "val")
-    copy = tmp_path / "val" / "cat" / "again.jpg"
-    copy.write_bytes((tmp_path / "train" / "cat" / "2.jpg").read_bytes())
-    data.load(f"folder:{tmp_path}")
-    assert "1 of 9 val images are in train as well" in caplog.text
-    assert str(copy) in caplog.text
-
-
-def test_pictures_of_different_splits_that_only_look_alike_are_not_reported(tmp_path, caplog):
-    make_splits(tmp_path, "train", "val")
-    data.load(f"folder:{tmp_path}")
-    assert "as well" not in caplog.text
