@@ -54,7 +54,7 @@ TFLITE_KERAS = ("tflite.rewriting",)
 # those of files share what has to be done with files.
 DATA_REGISTRY = ("registry", "sources")
 DATA_WORDS = "splits"
-DATA_SHARED = ("pictures", "records")
+DATA_SHARED = ("pictures", "examples")
 
 TENSORFLOW = ("tensorflow", "tf_keras", "tensorflow_model_optimization")
 # Modules whose whole purpose is TensorFlow; elsewhere it is imported where it is used.
@@ -272,7 +272,7 @@ def test_a_house_in_order_has_no_violation(house):
         ("slimnets/nets/two", "def f():\n    import tf_keras.layers", 2, "optimization alone"),
         ("slimnets/evaluation", "import tensorflow.nn", 1, "inside the function that needs it"),
         ("slimnets/data/folder", "from slimnets.data import registry", 1, "imports splits only"),
-        ("slimnets/data/records", "from slimnets.data import folder", 1, "kinds of source share"),
+        ("slimnets/data/examples", "from slimnets.data import folder", 1, "kinds of source share"),
         ("slimnets/data/splits", "from slimnets.data import folder", 1, "what all others import"),
         ("slimnets/data/folder", "from . import load", 1, "inside slimnets.data, import from"),
         ("slimnets/data/folder", "from slimnets import nets", 1, "data imports nothing else"),

@@ -2,8 +2,9 @@
 
 Usage: slimnets evaluate FILE --data=SOURCE [--split=SPLIT]
 
-FILE is a .keras or a .tflite file; both are measured in the same way. SOURCE is builtin:digits,
-mnist, fashion_mnist, cifar10, cifar100 or folder:PATH.
+FILE is a .keras or a .tflite file; both are measured in the same way. SOURCE is folder:PATH,
+csv:FILE, tfrecord:PATTERN, tfds:NAME, builtin:digits, mnist, fashion_mnist, cifar10 or cifar100, as
+`slimnets train --help` says.
 
 Example:
   slimnets evaluate digits.tflite --data=builtin:digits --json

@@ -3,12 +3,18 @@
 Usage: slimnets train --data=SOURCE --model=NAME --workdir=DIR [--weights=WEIGHTS --epochs=N …]
        slimnets train --config=RECIPE --workdir=DIR [--config.field=value …]
 
-SOURCE is folder:PATH (one sub-folder per class, or train/ and val/ of such), builtin:digits, mnist,
-fashion_mnist, cifar10 or cifar100; NAME one of `slimnets models`. What else a training needs is
-chosen to suit them, or stands in a recipe: a Python file with get_config(), or the name of one that
-comes with slimnets: cifar10, digits, fashion_mnist, finetune, folder. The flags go before the
-recipe. With weights to start from (imagenet, or a file) the recipe is finetune: first the new
-classifier on features that are computed once, then all layers.
+SOURCE is one of
+  folder:PATH       one sub-folder per class, or train/ and val/ of such
+  csv:FILE          with the columns path, label and perhaps split
+  tfrecord:PATTERN  image/encoded and image/class/label, as TF-Slim writes them
+  tfds:NAME         a set of TensorFlow Datasets (pip install tensorflow-datasets)
+  builtin:digits, mnist, fashion_mnist, cifar10, cifar100
+and NAME one of `slimnets models`. What else a training needs is chosen to suit them, or stands in a
+recipe: a Python file with get_config(), or the name of one that comes with slimnets: cifar10,
+digits, fashion_mnist, finetune, folder. The flags go before the recipe. With weights to start from
+(imagenet, or a file) the recipe is finetune: first the new classifier on features that are computed
+once, then all layers. What is in the data, and what is wrong with it, is told before anything is
+built.
 
 The folder receives best.keras, last.keras, best.json (what it is), labels.txt, history.csv,
 curves.png, config.json and result.json. If the data has test images, the best model is evaluated on

@@ -31,18 +31,13 @@ def load(path: str) -> Source:
         raise FileNotFoundError(f"no folder {root}; pass folder:PATH with one sub-folder a class.")
     parts = _split_folders(root) or {"all": root}
     names = {name: tuple(d.name for d in _sub_folders(part)) for name, part in parts.items()}
-    first = next(iter(parts))
-    for name, part in parts.items():
-        if names[name] != names[first]:
-            differing = sorted(set(names[name]) ^ set(names[first]))
-            raise ValueError(
-                f"{root}: the classes of {parts[first].name}/ and {part.name}/ differ: "
-                f"{', '.join(differing)} in only one of them."
-            )
+    pictures.check_same_classes(
+        root, {f"{part.name}/": names[name] for name, part in parts.items()}
+    )
     files = {name: _list_files(part) for name, part in parts.items()}
     if "all" in files:
         files = {"train": files["all"]}
-    return pictures.build(f"folder:{path}", names[first], files)
+    return pictures.build(f"folder:{path}", next(iter(names.values())), files)
 
 
 def folders_of_classes(path: str | Path) -> list[Path]:

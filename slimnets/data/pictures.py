@@ -20,6 +20,7 @@ Labelled = Sequence[tuple[str | EncodedImage, int]]
 _MAX_BAD_FRACTION = 0.01
 _VAL_FRACTION = 0.2
 _CHUNK = 256
+_MOST_NAMES = 10
 
 
 def build(name: str, class_names: tuple[str, ...], parts: Mapping[str, Labelled]) -> Source:
@@ -86,6 +87,24 @@ def readable(
     labels = np.array([pictures[index][1] for index in good], np.int64)
     require_pictures(where, class_names, labels)
     return Split(tuple(pictures[index][0] for index in good), labels, looks[good]), names
+
+
+def check_same_classes(where: object, names: Mapping[str, Iterable[str]]) -> None:
+    """Raise a ValueError that names the classes which not all splits have.
+
+    Args:
+        where: the splits are, for messages.
+        names: split, as it is called there → its classes.
+    """
+    first, *others = names
+    for other in others:
+        differing = sorted(set(names[first]) ^ set(names[other]))
+        if differing:
+            more = ", …" if len(differing) > _MOST_NAMES else ""
+            raise ValueError(
+                f"{where}: the classes of {first} and {other} differ: "
+                f"{', '.join(differing[:_MOST_NAMES])}{more} in only one of them."
+            )
 
 
 def require_pictures(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from slimnets.data import arrays, folder
+from slimnets.data import arrays, folder, table, tfds, tfrecord
 from slimnets.data.splits import Source
 from tflite.hints import did_you_mean
 from tflite.images import Preprocessing, choose_files, in_turns, readable
@@ -24,9 +24,14 @@ SOURCES: Mapping[str, Callable[[str], Source]] = MappingProxyType(
         "cifar10": partial(arrays.keras_dataset, "cifar10"),
         "cifar100": partial(arrays.keras_dataset, "cifar100"),
         "folder": folder.load,
+        "csv": table.load,
+        "tfrecord": tfrecord.load,
+        "tfds": tfds.load,
     }
 )
 
+# Sources that are nothing without an argument, and what that may look like.
+_OF_FILES = {"folder": "photos", "csv": "labels.csv", "tfrecord": "data/*", "tfds": "tf_flowers"}
 _NO_NAME = "a data source is told by a name, such as 'folder:PATH', got {!r:.80}."
 
 
@@ -37,11 +42,14 @@ def load(source: str) -> Source:
         source: "builtin:digits"; "mnist", "fashion_mnist", "cifar10" or "cifar100" (downloaded by
             Keras; the first two also "fashion_mnist:PATH" from a folder of IDX files);
             "folder:PATH" with one sub-folder per class, or with train/, val/ and perhaps test/ of
-            such.
+            such; "csv:FILE" with the columns path, label and perhaps split; "tfrecord:PATTERN", of
+            files as TF-Slim writes them; "tfds:NAME", of TensorFlow Datasets. What each of them
+            takes and refuses: `load` of `slimnets.data`'s folder, table, tfrecord and tfds.
 
     Raises:
-        ValueError: unknown source; for folders see `slimnets.data.folder.load`.
-        FileNotFoundError: the folder is not there.
+        ValueError: unknown source, or data that is wrong.
+        FileNotFoundError: a file or folder is not there.
+        ModuleNotFoundError: tfds needs a package that is not installed.
     """
     if not isinstance(source, str):
         raise TypeError(_NO_NAME.format(source))
@@ -50,6 +58,8 @@ def load(source: str) -> Source:
     if name not in SOURCES:
         hint = did_you_mean(source, SOURCES)
         raise ValueError(f"unknown data source {source!r}; known are {', '.join(SOURCES)}.{hint}")
+    if name in _OF_FILES and not argument:
+        raise ValueError(f"{name} needs to know which, such as '{name}:{_OF_FILES[name]}'.")
     return SOURCES[name]("" if name == source else argument)
 
 

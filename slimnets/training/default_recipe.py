@@ -9,9 +9,7 @@ from types import MappingProxyType
 from ml_collections import ConfigDict
 
 from slimnets.catalog import model_info
-from slimnets.data.folder import folders_of_classes
 from slimnets.training.config import check_config, default_config
-from tflite.images import image_files
 
 
 @dataclass(frozen=True)
@@ -20,21 +18,21 @@ class _Habits:
 
     Attributes:
         size: input pixels, at most; the network's own where that is less.
-        epochs, batch_size: of the training.
+        epochs, batch_size: of the training; None: as `resolve` says.
         flip: whether a mirrored image is one of the same class.
         shift: by how much of the input's size images are moved, at most.
     """
 
     size: int
     epochs: int
-    batch_size: int
+    batch_size: int | None
     flip: bool
     shift: float
 
 
 # Networks of stride 32 make a single pixel of a 32×32 image: small images are enlarged to give a
 # last map of 2×2, as in configs/digits.py.
-_PHOTOS = _Habits(size=224, epochs=60, batch_size=32, flip=True, shift=1 / 10)
+_PHOTOS = _Habits(size=224, epochs=60, batch_size=None, flip=True, shift=1 / 10)
 _HABITS: Mapping[str, _Habits] = MappingProxyType(
     {
         "builtin:digits": _Habits(size=48, epochs=25, batch_size=16, flip=False, shift=1 / 8),
@@ -47,24 +45,23 @@ _HABITS: Mapping[str, _Habits] = MappingProxyType(
 
 
 def recipe_for(network: str, source: str, epochs: int | None = None) -> ConfigDict:
-    """A complete config, made for small data sets and one machine: Adam, cosine, light changes.
+    """A config made for small data sets and one machine: Adam, cosine, light changes.
+
+    What is None in it follows from the number of images: see `resolve`.
 
     Args:
         network: a name of the catalogue.
-        source: of `slimnets.data.load`; its folder, if it is one, is looked into, not read.
+        source: of `slimnets.data.load`; it is not opened.
         epochs: by default what suits the data.
 
     Raises:
-        ValueError: an unknown network; a folder that `slimnets.data.folder.load` would ask about.
+        ValueError: an unknown network.
     """
     info = model_info(network)
-    kind, _, argument = source.partition(":")
-    habits = _HABITS.get(source) or _HABITS.get(kind) or _PHOTOS
+    habits = _HABITS.get(source) or _HABITS.get(source.partition(":")[0]) or _PHOTOS
     config = default_config()
     config.epochs = habits.epochs if epochs is None else epochs
     config.batch_size = habits.batch_size
-    if kind == "folder":
-        config.batch_size = batch_for(_count(argument), habits.batch_size)
     config.label_smoothing = 0.1
 
     size = min(info.size, habits.size)
@@ -121,8 +118,3 @@ def batch_for(images: int, largest: int) -> int:
     while size > _SMALLEST_BATCH and images < size * _STEPS:
         size //= 2
     return size
-
-
-def _count(folder: str) -> int:
-    """How many images there are to train on; before a part of them is held out, if it is."""
-    return sum(len(image_files(classes)) for classes in folders_of_classes(folder)[:1])
