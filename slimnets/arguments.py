@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 _SWITCHES = ("use_explicit_padding", "spatial_squeeze", "global_pool")
-_SWITCHES += ("reduced_tail", "minimalistic", "fixed_stem")
+_SWITCHES += ("minimalistic", "fixed_stem")
 
 
 def check_arguments(arguments: Mapping[str, Any]) -> None:

@@ -177,16 +177,19 @@ def _pool_padding(
     return pads, "same" if exact and same == [after for _, after in pads] else "zeros"
 
 
-def stride_steps(strides: Sequence[int], output_stride: int | None) -> Iterator[tuple[int, int]]:
+def stride_steps(
+    strides: Sequence[int], output_stride: int | None, atrous: str = "tensorflow"
+) -> Iterator[tuple[int, int]]:
     """(stride, rate) to apply at each layer, so that the product of strides stops growing.
 
     The first layer past the limit runs at the rate reached so far; then the rate grows by the
-    stride that it gave up. Source: TF-Slim `mobilenet_v1_base`.
+    stride that it gave up (TF-Slim `mobilenet_v1_base`). With `atrous="torchvision"` that layer
+    itself runs at the larger rate (`mobilenetv3.py`, `_mobilenet_v3_conf(dilated=True)`).
     """
     reached, rate = 1, 1
     for stride in strides:
         if output_stride is not None and reached == output_stride:
-            yield 1, rate
+            yield 1, rate * stride if atrous == "torchvision" else rate
             rate *= stride
         else:
             yield stride, 1
@@ -200,6 +203,7 @@ def build_body(
     width: Callable[[int], int],
     names: Iterable[str] | None = None,
     output_stride: int | None = None,
+    atrous: str = "tensorflow",
     use_explicit_padding: bool = False,
     final_endpoint: str | None = None,
 ) -> tuple[Any, EndPoints]:
@@ -211,6 +215,7 @@ def build_body(
         width: depth in the table → channels.
         names: the records' names; default layer_1, layer_2, ….
         output_stride: wanted ratio of input to output resolution: None, 8, 16 or 32.
+        atrous: where dilation begins past it, "tensorflow" or "torchvision" (`stride_steps`).
         use_explicit_padding: fixed padding, independent of the input's size, instead of SAME.
         final_endpoint: where to stop; None: the table's end.
 
@@ -229,9 +234,12 @@ def build_body(
         )
     if not (output_stride is None or output_stride in (8, 16, 32)):
         raise ValueError(f"output_stride must be None, 8, 16 or 32, got {output_stride!r}.")
+    if atrous not in ("tensorflow", "torchvision"):
+        raise ValueError(f"atrous must be 'tensorflow' or 'torchvision', got {atrous!r:.80}.")
     padding = {"padding": "fixed"}
     with arg_scope({"conv": padding, "depthwise": padding} if use_explicit_padding else None):
-        return _walk(x, conv_defs, width, names, output_stride, final_endpoint)
+        steps = stride_steps([record.stride for record in conv_defs], output_stride, atrous)
+        return _walk(x, conv_defs, width, names, steps, final_endpoint)
 
 
 def _walk(
@@ -239,13 +247,12 @@ def _walk(
     conv_defs: Sequence[Any],
     width: Callable[[int], int],
     names: Iterable[str] | None,
-    output_stride: int | None,
+    steps: Iterable[tuple[int, int]],
     final_endpoint: str | None,
 ) -> tuple[Any, EndPoints]:
     end_points: EndPoints = {}
     table_depth = x.shape[-1]
     names = names or (f"layer_{number}" for number in count(1))
-    steps = stride_steps([record.stride for record in conv_defs], output_stride)
     for record, (stride, rate), name in zip(conv_defs, steps, names, strict=False):
         site = Site(name, stride, rate, table_depth, width)
         for key, end_point in _BLOCKS[type(record)](x, record, site):

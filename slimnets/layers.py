@@ -159,6 +159,15 @@ def global_pool(x: Any, name: str) -> Any:
     return keras.layers.GlobalAveragePooling2D(keepdims=True, name=name)(x)
 
 
+def resize(x: Any, size: tuple[int, int], name: str) -> Any:
+    """Bilinear resizing by half-pixel centres to (height, width), as PyTorch's and TensorFlow 2's.
+
+    (TF1's `align_corners` is another function.) Not before batch norms: where nobody says whether
+    it is training, Keras's Resizing tells all layers after it that it is.
+    """
+    return keras.layers.Resizing(*size, interpolation="bilinear", name=name)(x)
+
+
 def squeeze_excite(x: Any, name: str, reduction: int = 4) -> Any:
     """Gate each channel by what all channels' means say.
 

@@ -79,6 +79,9 @@ FAMILIES = {
         "efficientnet_lite3",
         "efficientnet_lite4",
     ),
+    "ssdlite": ("ssdlite",),
+    "lraspp": ("lraspp",),
+    "deeplab_v3": ("deeplab_v3",),
 }
 
 # Module → the public names that it defines.
@@ -103,6 +106,8 @@ PUBLIC = {
         "MaxPool",
         "make_divisible",
     ),
+    "slimnets.dense.anchors": ("anchors",),
+    "slimnets.dense.decoding": ("Detections", "detect"),
     "slimnets.network": ("end_points",),
     "slimnets.preprocessing": ("Preprocessing",),
     "slimnets.scopes": ("training_scope",),

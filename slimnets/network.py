@@ -82,6 +82,7 @@ class Body:
         conv_defs: Sequence[Any] | None = None,
         output_stride: int | None = None,
         use_explicit_padding: bool = False,
+        atrous: str = "tensorflow",
     ) -> tuple[Any, EndPoints]:
         """The body up to `final_endpoint`: what every `…_base` function does.
 
@@ -93,6 +94,8 @@ class Body:
             conv_defs: a table in place of the family's.
             output_stride: None, 8, 16 or 32: past it, strides become dilation.
             use_explicit_padding: fixed padding, as in PyTorch, in place of SAME.
+            atrous: whether the layer that gives up its stride is itself dilated ("torchvision")
+                or only those after it ("tensorflow"): weights need their own library's way.
 
         Returns:
             The last tensor and the end points, in building order.
@@ -110,6 +113,7 @@ class Body:
                 width=lambda depth: self.channels(depth * depth_multiplier, min_depth),
                 names=self.names and self.names(table),
                 output_stride=output_stride,
+                atrous=atrous,
                 use_explicit_padding=use_explicit_padding,
                 final_endpoint=final_endpoint,
             )

@@ -99,14 +99,16 @@ MOBILENET_EDGETPU_DEFS = (
 )  # fmt: skip
 
 
-def reduced_tail(conv_defs: Sequence[Any]) -> tuple[Any, ...]:
+def reduced_tail(conv_defs: Sequence[Any], segmentation: bool = False) -> tuple[Any, ...]:
     """The table with every feature width between C4 and C5 halved (the paper's section 6.3).
 
-    From the last stride-2 record on: its output, then expansions and outputs. For detection and
-    segmentation.
+    From the last stride-2 record on: its output, then expansions and outputs. For detection; for
+    `segmentation` its own expansion too (DeepLab's `core/feature_extractor.py`).
     """
     last = max(i for i, record in enumerate(conv_defs) if record.stride == 2)
     first = replace(conv_defs[last], depth=conv_defs[last].depth // 2)
+    if segmentation:
+        first = replace(first, expand=first.expand // 2)
     tail = (
         replace(record, depth=record.depth // 2)
         if isinstance(record, Conv)
@@ -172,16 +174,20 @@ def _mobilenet_v3(
     input_shape: Sequence[int | None],
     conv_defs: Sequence[Any],
     last_depth: int,
-    use_reduced_tail: bool,
+    use_reduced_tail: bool | str,
     use_minimalistic: bool,
     *,
     depth_multiplier: float = 1.0,
     **kwargs: Any,
 ) -> keras.Model:
     """The network with the layer after the pool, in the form that is asked for."""
+    if not isinstance(use_reduced_tail, bool) and use_reduced_tail != "segmentation":
+        raise TypeError(
+            f"reduced_tail must be True, False or 'segmentation', got {use_reduced_tail!r:.80}."
+        )
     last = Conv(1, 1, last_depth // 2 if use_reduced_tail else last_depth, "hard_swish")
     if use_reduced_tail:
-        conv_defs = reduced_tail(conv_defs)
+        conv_defs = reduced_tail(conv_defs, use_reduced_tail == "segmentation")
     if use_minimalistic:
         conv_defs, last = minimalistic(conv_defs), replace(last, activation="relu")
 
@@ -213,7 +219,7 @@ def mobilenet_v3_large(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
     conv_defs: Sequence[Any] | None = None,
-    reduced_tail: bool = False,
+    reduced_tail: bool | str = False,
     minimalistic: bool = False,
     name: str = "MobilenetV3",
     **kwargs: Any,
@@ -224,7 +230,8 @@ def mobilenet_v3_large(
 
     Args:
         conv_defs: the table; default `MOBILENET_V3_LARGE_DEFS`.
-        reduced_tail: halve the widths of the last stage and of the layer after the pool.
+        reduced_tail: True halves the widths of the last stage and of the layer after the pool, as
+            for detection; "segmentation" also those inside its first block.
         minimalistic: no squeeze-excite, no h-swish, no 5×5 kernels.
         name: of the model; the default is TF-Slim's variable scope.
         weights: as in `slimnets.load_weights`; None: freshly initialized.
@@ -242,7 +249,7 @@ def mobilenet_v3_small(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
     conv_defs: Sequence[Any] | None = None,
-    reduced_tail: bool = False,
+    reduced_tail: bool | str = False,
     minimalistic: bool = False,
     name: str = "MobilenetV3",
     **kwargs: Any,

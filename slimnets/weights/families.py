@@ -56,7 +56,10 @@ class Family:
             classes; None: not one of this family. Where a landmark is missing it may raise
             ValueError or IndexError.
         classifier: the unit whose width is the number of classes.
-        before_classifier: units that stand between the pool and it, and only there.
+        before_classifier: units that stand between the pool and it, and only there; or further
+            classifiers.
+        per_class: outputs of the classifier for each class.
+        on_backbone: whether its networks are heads on networks of other families.
         state_dicts, checkpoints, keras_models: its names in other libraries' files.
     """
 
@@ -68,6 +71,8 @@ class Family:
     variant: Callable[[Any, Sequence[str], int], Variant | None]
     classifier: str = LOGITS
     before_classifier: tuple[str, ...] = ()
+    per_class: int = 1
+    on_backbone: bool = False
     shape_options: tuple[str, ...] = ("depth_multiplier",)
     sources: Sequence[WeightSource] = ()
     state_dicts: Sequence[StateDictNaming] = ()
@@ -105,8 +110,18 @@ def families() -> tuple[Family, ...]:
 
 def of_model(model: Any) -> Variant | None:
     """Which network of the catalogue a model of ours is, if it is built by one of its tables."""
-    units, classes = units_of(model), classes_of(model)
-    for family in families():
+    whole = [family for family in families() if family.on_backbone]
+    return _variant(model, whole, classes_of(model)) or backbone_of(model, classes_of(model))
+
+
+def backbone_of(model: Any, classes: int = 0) -> Variant | None:
+    """`of_model`, whatever heads of a detector or segmenter stand on it."""
+    return _variant(model, [f for f in families() if not f.on_backbone], classes)
+
+
+def _variant(model: Any, asked: Sequence[Family], classes: int) -> Variant | None:
+    units = units_of(model)
+    for family in asked:
         try:
             variant = family.variant(model, units, classes)
         except (ValueError, IndexError):
@@ -118,8 +133,9 @@ def of_model(model: Any) -> Variant | None:
 
 def classes_of(model: Any) -> int:
     """The classes of a model of ours; 0 without a classifier."""
-    layers = {f"{family.classifier}.conv" for family in families()}
-    return next((layer.filters for layer in model.layers if layer.name in layers), 0)
+    outputs = {f"{family.classifier}.conv": family.per_class for family in families()}
+    found = (layer for layer in model.layers if layer.name in outputs)
+    return next((layer.filters // outputs[layer.name] for layer in found), 0)
 
 
 def is_classifier_name(name: str) -> bool:

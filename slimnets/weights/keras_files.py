@@ -133,8 +133,18 @@ def entries(model: Any, file: WeightFile) -> list[Entry]:
 def classes(file: WeightFile) -> int:
     """How many classes the network in the file tells apart; 0 without a classifier."""
     bias = "bias" if file.older else "1"
-    names = (f"{family.classifier}.conv/{bias}" for family in families())
-    return next((file.tensors[name].shape[-1] for name in names if name in file.tensors), 0)
+    for family in families():
+        name = f"{family.classifier}.conv/{bias}"
+        if name in file.tensors:
+            return file.tensors[name].shape[-1] // family.per_class
+    return 0
+
+
+def network_on_backbone(file: WeightFile) -> str | None:
+    """The detector or segmenter that the file is of, if it is of one."""
+    layers = {name.rpartition("/")[0] for name in file.tensors}
+    own = (family for family in families() if family.on_backbone)
+    return next((family.name for family in own if f"{family.classifier}.conv" in layers), None)
 
 
 def epsilons(file: WeightFile, model: Any) -> dict[str, float]:

@@ -25,7 +25,7 @@ from slimnets.weights import (
     tf_slim,
 )
 from slimnets.weights.matching import IN_PYTHON, Advice, Entry
-from slimnets.weights.namings import KerasNaming
+from slimnets.weights.namings import KerasNaming, StateDictNaming
 from slimnets.weights.prefixes import is_average
 from slimnets.weights.variants import Variant
 from slimnets.weights.wrappers import find_state_dict
@@ -262,7 +262,7 @@ def _read_mapping(model: Any, tensors: Mapping[str, Any], average: str = "") -> 
             naming.is_classifier_name,
             tf_slim.looks_like(naming, shapes),
             lambda: None,
-            _epsilons(model, tf_slim.EPSILON),
+            _epsilons(model, lambda _: tf_slim.EPSILON),
             tf_slim.classes(naming, shapes),
             beside=beside,
             has_background=True,
@@ -286,7 +286,7 @@ def _read_keras_application(
         lambda name: keras_applications.is_head_name(naming, features, name),
         keras_applications.looks_like(naming, shapes),
         lambda: keras_applications.check_built_alike(model, naming),
-        _epsilons(model, keras_applications.EPSILON),
+        _epsilons(model, lambda _: keras_applications.EPSILON),
         keras_applications.classes(naming, shapes),
     )
 
@@ -300,7 +300,11 @@ def _read_state_dict(model: Any, tensors: Mapping[str, Any]) -> _Reading:
             f"known are those of TF-Slim ({tf_slim.example()}), keras.applications "
             f"(conv1/kernel) and {state_dicts.origins()} (features.0.0.weight)."
         )
-    wanted = {name: v for name, v in tensors.items() if not state_dicts.is_counter(name)}
+    wanted = {
+        name: v
+        for name, v in tensors.items()
+        if not state_dicts.is_counter(name) and not name.startswith(naming.ignored)
+    }
     shapes = _shapes(wanted)
     return _Reading(
         state_dicts.entries(model, naming, shapes),
@@ -308,7 +312,7 @@ def _read_state_dict(model: Any, tensors: Mapping[str, Any]) -> _Reading:
         naming.is_classifier_name,
         state_dicts.looks_like(naming, shapes),
         lambda: state_dicts.check_built_alike(naming, model),
-        _epsilons(model, naming.epsilon),
+        _epsilons(model, naming.epsilon_of),
         state_dicts.classes(naming, shapes),
         average=prefix if is_average(prefix) else "",
     )
@@ -331,9 +335,9 @@ def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
-def _epsilons(model: Any, epsilon: float) -> dict[str, float]:
+def _epsilons(model: Any, epsilon_of: Callable[[str], float]) -> dict[str, float]:
     layers: Iterable[Any] = model.layers
-    return {layer.name: epsilon for layer in layers if hasattr(layer, "epsilon")}
+    return {layer.name: epsilon_of(layer.name) for layer in layers if hasattr(layer, "epsilon")}
 
 
 def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> _Reading:
@@ -370,18 +374,51 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
         found = families.find_source(source, lambda: Variant(network, options) if network else None)
         if found is not None:
             return dict(found.requires)
+    if _is_keras_file(source):
+        with keras_files.open_file(Path(source)) as file:
+            return keras_files.requirements(file)
+    naming = _naming_of(source)
+    return dict(naming.requires) if naming else {}
+
+
+def source_network(source: Any) -> str | None:
+    """The network that a source has a head of its own of, told by the names in it alone.
+
+    A detector or a segmenter; None for everything else.
+
+    Args:
+        source: as in `load_weights`.
+    """
+    own = {family.name for family in families.families() if family.on_backbone}
+    if isinstance(source, str) and source != "imagenet":
+        found = families.find_source(source, lambda: None)
+        if found is not None:
+            return found.network if found.network in own else None
+    if _is_keras_file(source):
+        with keras_files.open_file(Path(source)) as file:
+            return keras_files.network_on_backbone(file)
+    naming = _naming_of(source)
+    return (
+        next((network for network in naming.networks if network in own), None) if naming else None
+    )
+
+
+def _is_keras_file(source: Any) -> bool:
+    if not isinstance(source, str | os.PathLike) or tf_slim.checkpoint_prefix(Path(source)):
+        return False
+    return file_kinds.kind_of(Path(source)) == "keras"
+
+
+def _naming_of(source: Any) -> StateDictNaming | None:
+    """The naming of a PyTorch file or mapping."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         kind = None if tf_slim.checkpoint_prefix(path) else file_kinds.kind_of(path)
-        if kind == "keras":
-            with keras_files.open_file(path) as file:
-                return keras_files.requirements(file)
         if kind is None:
-            return {}
+            return None
         read = safetensors_files.read_safetensors if kind == "safetensors" else pth.read_pth
         source = read(path)
-    naming = None
-    if isinstance(source, Mapping):
-        tensors, _ = state_dicts.unprefixed(_unwrapped(source)[0])
-        naming = state_dicts.find_naming(tensors)
-    return dict(naming.requires) if naming else {}
+    if not isinstance(source, Mapping):
+        return None
+    tensors, _ = state_dicts.unprefixed(_unwrapped(source)[0])
+    return state_dicts.find_naming(tensors)

@@ -28,10 +28,15 @@ class StateDictNaming:
         name_units: the units of a model and itself → (unit, template) pairs.
         variant: the network, from its shapes and classes.
         classifier: the classifier's prefix.
+        classifiers: further ones, of a network that has several.
+        per_class: outputs of the classifier for each class.
         dense: prefixes of dense layers, where ours are 1×1 convolutions.
-        epsilon: of its batch norms.
+        ignored: beginnings of names that the network has no use for (an auxiliary classifier).
+        epsilon: of its batch norms, but for
+        epsilons: those of layers of ours whose names begin so.
         requires: keywords with which our function builds the same network.
         lacks: options of ours (`Variant.options`) that the reference does not have.
+        complaint: what in a model makes the same weights another function; None: nothing does.
         channel_orders: unit → (input, output) order of channels, where ours is another.
     """
 
@@ -41,15 +46,25 @@ class StateDictNaming:
     name_units: Callable[[Sequence[str], Any], Templates]
     variant: Callable[[Shapes, int], Variant]
     classifier: str
+    classifiers: tuple[str, ...] = ()
+    per_class: int = 1
     dense: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     epsilon: float = 1e-5
+    epsilons: Mapping[str, float] = field(default_factory=dict)
     requires: Mapping[str, Any] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
+    complaint: Callable[[Any], str | None] = lambda model: None
     channel_orders: Callable[[Any], Orders] = lambda model: {}
 
     def is_classifier_name(self, name: str) -> bool:
         """Whether a tensor belongs to what follows the pool: absent without classes."""
-        return name.rpartition(".")[0] in (self.classifier, *self.dense)
+        return name.rpartition(".")[0] in (self.classifier, *self.classifiers, *self.dense)
+
+    def epsilon_of(self, layer: str) -> float:
+        """The epsilon of our batch norm of this name in the reference."""
+        found = (value for start, value in self.epsilons.items() if layer.startswith(start))
+        return next(found, self.epsilon)
 
 
 @dataclass(frozen=True)

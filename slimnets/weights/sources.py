@@ -31,6 +31,10 @@ TORCHVISION = Preprocessing(
 TORCHVISION_232 = dataclasses.replace(TORCHVISION, crop_fraction=224 / 232)
 # The whole little picture: there is nothing around the object to cut away.
 SMALL_PICTURES = dataclasses.replace(INCEPTION, size=(32, 32), crop_fraction=1.0)
+# Segmentation: the whole picture in torchvision's range, squeezed to the input's size.
+WHOLE_PICTURES = dataclasses.replace(
+    TORCHVISION, size=(512, 512), crop_fraction=1.0, keep_aspect_ratio=False
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class WeightSource:
         classes: 1000, or 1001 with the background as class 0.
         preprocessing: what the images went through; `size` is the training resolution.
         top1, top5: published accuracy on ImageNet's validation set, in percent; None: not
-            published.
+            published, or of a detector or segmenter.
         requires: keywords that the network's function needs for the weights to fit its function.
     """
 
@@ -58,7 +62,7 @@ class WeightSource:
     format: str
     classes: int
     preprocessing: Preprocessing
-    top1: float
+    top1: float | None
     top5: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     requires: Mapping[str, Any] = field(default_factory=dict)
@@ -85,6 +89,21 @@ def torchvision(
         top1=top1,
         top5=top5,
         options=MappingProxyType(options),
+        requires=requires,
+    )
+
+
+def torchvision_segmenter(network: str, stem: str, requires: Mapping[str, Any]) -> WeightSource:
+    """torchvision's file `stem`.pth of a segmenter of Pascal VOC's classes."""
+    return WeightSource(
+        name=stem,
+        network=network,
+        url=f"https://download.pytorch.org/models/{stem}.pth",
+        sha256=stem.rpartition("-")[2],
+        format="torchvision",
+        classes=21,
+        preprocessing=WHOLE_PICTURES,
+        top1=None,
         requires=requires,
     )
 

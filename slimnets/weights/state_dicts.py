@@ -133,7 +133,7 @@ def looks_like(naming: StateDictNaming, shapes: Shapes) -> Variant | None:
 
 def classes(naming: StateDictNaming, shapes: Shapes) -> int:
     """How many classes tensors of these shapes tell apart; 0 without a classifier."""
-    return (*shapes.get(f"{naming.classifier}.bias", ()), 0)[0]
+    return (*shapes.get(f"{naming.classifier}.bias", ()), 0)[0] // naming.per_class
 
 
 def origins() -> str:
@@ -187,10 +187,10 @@ def export_torch(model: Any) -> dict[str, np.ndarray]:
     exported = {}
     for name, layer, variable, layout in _tensors(model, naming, prefixes):
         array = layout.to_theirs(variable.numpy())
-        if variable.name == "moving_variance" and layer.epsilon != naming.epsilon:
-            array = (array.astype(np.float64) + (layer.epsilon - naming.epsilon)).astype(
-                array.dtype
-            )
+        if variable.name == "moving_variance":
+            excess = layer.epsilon - naming.epsilon_of(layer.name)
+            if excess:
+                array = (array.astype(np.float64) + excess).astype(array.dtype)
         exported[name] = np.ascontiguousarray(array)
         if variable.name == "moving_variance":
             exported[f"{prefixes[layer.name]}.{_COUNTER}"] = np.array(0, np.int64)
@@ -219,6 +219,8 @@ def check_built_alike(naming: StateDictNaming, model: Any) -> None:
             f"{naming.origin} pads both sides alike: build the model with "
             "use_explicit_padding=True."
         )
+    if complaint := naming.complaint(model):
+        raise ValueError(f"model {model.name!r} is not {naming.origin}: {complaint}")
     scope = naming.requires.get("arg_scope")
     if scope and any(_is_relu6(layer) for layer in model.layers):
         raise ValueError(

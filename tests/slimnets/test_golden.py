@@ -93,7 +93,10 @@ KERAS = {  # golden file: keras.applications' name, builder, arguments of both
 
 
 def test_every_golden_file_is_used():
-    files = {path.stem for path in golden.FOLDER.glob("*.npz")}
+    names = (path.stem for path in golden.FOLDER.glob("*.npz"))
+    files = {
+        name for name in names if not name.startswith("dense_")
+    }  # test_dense_networks has those
     assert files == {*TORCH, *KERAS, "photos"}
 
 
