@@ -46,6 +46,7 @@ def default_config() -> ConfigDict:
     config.model.name = "mobilenet_v1"
     config.model.weights = ""  # to start from: imagenet, a catalogue's name or a path; "": fresh
     config.model.input_size = FieldReference((224, 224))  # or None
+    config.model.channels = 3  # of the images: 1 grey, 3 colour, 4 colour and opacity
     config.model.freeze_batch_norm = False  # keep the statistics that came with the weights
     config.model.kwargs = ConfigDict()  # of the network's function: depth_multiplier, arg_scope, …
 
@@ -152,6 +153,10 @@ def _is_size(value: Any) -> bool:
     return pair and all(map(_whole_from(1), value))
 
 
+def _is_channels(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value in (1, 3, 4)
+
+
 def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda v: v is None or check(v)
 
@@ -178,6 +183,7 @@ _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "model.name": (lambda v: isinstance(v, str), "a network's name"),
         "model.weights": (lambda v: isinstance(v, str), "a name or a path, or empty"),
         "model.input_size": (_or_none(_is_size), "(height, width) in pixels"),
+        "model.channels": (_is_channels, "1 (grey), 3 (colour) or 4 (colour and opacity)"),
         "model.freeze_batch_norm": _switch,
         "head.epochs": (_or_none(_whole_from(0)), "a whole number, 0 or more"),
         "head.learning_rate": _positive,

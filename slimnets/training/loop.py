@@ -13,7 +13,6 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from slimnets import charts, data, sidecar
-from slimnets.catalog import for_size, preprocessing
 from slimnets.data import pipeline
 from slimnets.data.description import describe
 from slimnets.data.folder import folders_of_classes
@@ -68,12 +67,13 @@ def train(
     config = resolve(config, len(source.splits["train"]))
     written = (config.to_json(indent=2) + "\n").encode()
     if resume and (result := results.finished(workdir, written)):
+        _check_same_classes(workdir, result, source)
         logging.info("%s: this run is finished; give another --workdir to train anew", workdir)
         return result
 
     num_classes = len(source.class_names)
     model = recipe.build_model(config, num_classes)
-    preprocess = for_size(preprocessing(model), config.model.input_size)
+    preprocess = recipe.build_preprocessing(model, config)
     train_set, val_set = _data_sets(config, source, preprocess)
     steps = int(train_set.cardinality())
     recipe.settle_batch_norm(model, config, steps * config.epochs)
@@ -214,6 +214,17 @@ def _identity(source: data.Source) -> dict[str, Any]:
     """What of the data must be the same for a training to go on."""
     counts = {f"{name} images": len(split) for name, split in source.splits.items()}
     return {"classes": list(source.class_names), **counts}
+
+
+def _check_same_classes(workdir: Path, result: Mapping[str, Any], source: data.Source) -> None:
+    """Raise where a finished run's answers have other names than the data has by now."""
+    before, now = result["classes"], list(source.class_names)
+    if before != now:
+        differing = sorted(set(before) ^ set(now)) or now
+        raise ValueError(
+            f"{workdir} holds a finished run of other classes than {source.name} has now "
+            f"({', '.join(differing[:5])}): give another --workdir."
+        )
 
 
 def _check_outside(workdir: Path, source: str) -> None:

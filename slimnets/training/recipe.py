@@ -11,7 +11,14 @@ import keras
 from absl import logging
 from ml_collections import ConfigDict
 
-from slimnets.catalog import create_model, model_info, source_requirements
+from slimnets.catalog import (
+    create_model,
+    for_size,
+    model_info,
+    preprocessing,
+    source_requirements,
+)
+from tflite.images import Preprocessing
 
 _OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
@@ -58,10 +65,28 @@ def build_model(
         return create_model(config.model.name, **build_options(config, num_classes), **weights)
 
 
+def build_preprocessing(model: keras.Model, config: ConfigDict) -> Preprocessing:
+    """How images become the input of the network that `build_model` built.
+
+    Raises:
+        ValueError: nothing says how opacity becomes it.
+    """
+    try:
+        return for_size(preprocessing(model), config.model.input_size)
+    except ValueError as error:
+        if config.model.channels != 4:
+            raise
+        raise ValueError(
+            f"config.model.channels=4 does not go with {config.model.name}, whose images are "
+            "normalized colour by colour, and nothing is said of opacity: give 3, or one of the "
+            "MobileNets."
+        ) from error
+
+
 def build_options(config: ConfigDict, num_classes: int) -> dict[str, Any]:
     """The keywords of the network of `config.model`, those that its weights need included."""
     options = dict(
-        input_shape=(*config.model.input_size, 3),
+        input_shape=(*config.model.input_size, config.model.channels),
         num_classes=num_classes,
         **config.model.kwargs.to_dict(),
     )

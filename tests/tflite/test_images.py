@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import slimnets
 from tflite import images
@@ -126,6 +126,76 @@ def test_a_grey_without_a_known_white_is_not_guessed_at(tmp_path, most):
         RGB(tmp_path / "strange.tiff")
 
 
+def shown(picture):
+    """What a viewer shows on a white page, by Pillow's own conversions."""
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith("I"):
+        return Image.fromarray(np.rint(np.asarray(upright) / 257).astype(np.uint8)).convert("RGB")
+    whole = upright.convert("RGBA")
+    page = Image.new("RGB", whole.size, "white")
+    page.paste(whole, mask=whole.getchannel("A"))
+    return page
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "options"),
+    [
+        ("I;16", "png", {}),
+        ("CMYK", "jpg", {}),
+        ("CMYK", "tiff", {}),
+        ("YCbCr", "jpg", {}),
+        ("P", "png", {}),
+        ("P", "png", {"transparency": 3}),
+        ("P", "gif", {}),
+        ("L", "jpg", {}),
+        ("L", "png", {"transparency": 100}),
+        ("LA", "png", {}),
+        ("RGB", "png", {"transparency": (200, 100, 50)}),
+        ("RGBA", "png", {}),
+        ("RGBA", "webp", {"lossless": True}),
+        ("1", "png", {}),
+        ("RGB", "jpg", {"exif": 6}),
+        ("L", "jpg", {"exif": 5}),
+        ("RGBA", "png", {"exif": 8}),
+    ],
+)
+def test_pixels_are_those_that_a_viewer_shows(tmp_path, noise, mode, suffix, options):
+    noise[:9] = 200, 100, 50
+    picture = Image.fromarray(noise)
+    if "exif" in options:
+        exif = Image.Exif()
+        exif[0x0112] = options["exif"]
+        options = {"exif": exif.tobytes()}
+    if mode == "I;16":
+        picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257 + 100)
+    elif mode in ("LA", "RGBA"):
+        picture.putalpha(Image.fromarray(noise[..., 1]))
+        picture = picture.convert(mode)
+    else:
+        picture = picture.convert(mode)
+    path = tmp_path / f"picture.{suffix}"
+    picture.save(path, **options)
+    expected = np.asarray(shown(Image.open(path)))
+    whole = Preprocessing(size=expected.shape[:2], crop_fraction=1.0)
+    # Pillow blends by paste and by alpha_composite, which round differently.
+    np.testing.assert_allclose(whole.pixels(path).astype(int), expected, atol=1)
+    assert images.look_at(path)[:2] == expected.shape[:2]
+
+
+def test_only_a_jpeg_that_needs_nothing_but_decoding_is_plain(tmp_path, noise):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for name, mode, options, plain in (
+        ("colour.jpg", "RGB", {}, True),
+        ("grey.jpg", "L", {}, True),
+        ("ink.jpg", "CMYK", {}, False),
+        ("turned.jpg", "RGB", {"exif": exif.tobytes()}, False),
+        ("colour.png", "RGB", {}, False),
+    ):
+        Image.fromarray(noise).convert(mode).save(tmp_path / name, **options)
+        assert images.look_at(tmp_path / name) == (40, 50, plain), name
+
+
 # --- Damage --------------------------------------------------------------------------------------
 
 
@@ -164,8 +234,6 @@ def test_an_orientation_beside_broken_entries_still_turns_the_picture(tmp_path, 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_turned_as_pillow_turns_it(noise, orientation):
-    from PIL import ImageOps
-
     exif = Image.Exif()
     exif[0x0112] = orientation
     picture = Image.open(io.BytesIO(jpeg(noise, exif.tobytes())))

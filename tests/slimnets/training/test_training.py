@@ -23,7 +23,7 @@ from slimnets.training.checkpoints import Standing
 from slimnets.training.config import check_config
 from slimnets.training.default_recipe import resolve
 from slimnets.training.loop import train
-from slimnets.training.recipe import build_model, build_optimizer
+from slimnets.training.recipe import build_model, build_optimizer, build_preprocessing
 from tflite.images import Preprocessing
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -200,6 +200,45 @@ def test_clipping_bounds_the_norm_of_all_gradients():
     optimizer.apply([np.float32([30, 0]), np.float32(40)], variables)
     np.testing.assert_allclose(-np.asarray(variables[0]), [1.2, 0], rtol=1e-5)
     np.testing.assert_allclose(-np.asarray(variables[1]), 1.6, rtol=1e-5)
+
+
+def test_classes_that_were_renamed_after_a_run_are_not_answered_with_the_old_names(tmp_path):
+    names = list("0123456789")
+    config = check_config(tiny_config())
+    for name, content in (
+        ("best.keras", b""),
+        ("config.json", config.to_json().encode()),
+        ("result.json", json.dumps({"classes": ["zero", *names[1:]]}).encode()),
+    ):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"finished run of other classes .*\(0, zero\): give"):
+        train(config, tmp_path)
+
+
+def test_opacity_needs_a_network_that_takes_it():
+    config = check_config(tiny_config(**{"model.name": "squeezenet1_1", "model.channels": 4}))
+    config.unlock().model.kwargs = {}
+    config.model.input_size = (64, 64)
+    with pytest.raises(ValueError, match=r"channels=4 does not go with squeezenet1_1"):
+        build_preprocessing(build_model(config, 10), config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_grey_network_and_one_with_opacity_go_from_training_to_the_device(tmp_path, channels):
+    import tflite
+    from slimnets.evaluation import open_classifier, open_keras
+
+    train(tiny_config(epochs=1, batch_size=400, **{"model.channels": channels}), tmp_path)
+    file = open_keras(tmp_path / "best.keras")
+    assert (file.model.input_shape[-1], file.preprocessing.channels) == (channels, channels)
+    images = data.calibration_images("builtin:digits", file.preprocessing, 2)
+    assert images.shape == (2, 32, 32, channels)
+    path = tmp_path / "digits.tflite"
+    tflite.convert(file.model, path, preprocessing=file.preprocessing, labels=file.labels)
+    photo = np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)
+    ours = open_classifier(tmp_path / "best.keras").probabilities([photo])
+    np.testing.assert_allclose(tflite.Predictor(path).predict([photo]), ours, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
