@@ -27,16 +27,28 @@ class Predictor:
         gives: what the network ends in: "probabilities", "logits" or "numbers".
     """
 
-    def __init__(self, path: str | os.PathLike | bytes, num_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike | bytes,
+        num_threads: int | None = None,
+        *,
+        delegate: str | os.PathLike | None = None,
+    ) -> None:
         """Loads the file.
 
         Args:
             path: a .tflite file, or its bytes.
             num_threads: of the CPU kernels; None is LiteRT's default.
+            delegate: a library that runs what it can of the file: "libedgetpu.so.1" for one that
+                was compiled for a Coral device ("libedgetpu.1.dylib" on macOS, "edgetpu.dll" on
+                Windows). None: the CPU.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is not a .tflite file, or it has several inputs.
+            ValueError: it is not a .tflite file, it has several inputs, or it was compiled for the
+                Edge TPU and there is no delegate.
+            OSError: the delegate's library cannot be loaded, or its device does not answer; the
+                message says what to install.
         """
         file = open_file(path)
         graph = file.model.subgraphs[0]
@@ -49,7 +61,9 @@ class Predictor:
         self._name = file.name
         self.labels = metadata.labels
         self.image = metadata.image
-        self._session = Session(file, self.image and self.image.of_file, num_threads)
+        self._session = Session(
+            file, self.image and self.image.of_file, num_threads, delegate=delegate
+        )
         self.input_shape = self._session.input_shape
         self.gives = flatbuffer.output_kind(file.model)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tflite.files.compiled import check_runs_here
 from tflite.files.reading import File, open_file
 from tflite.images import ImageInput
 
@@ -40,6 +41,7 @@ class Session:
         image: ImageInput | None = None,
         num_threads: int | None = None,
         keep_all_tensors: bool = False,
+        delegate: str | os.PathLike | None = None,
     ) -> None:
         """Loads the file.
 
@@ -49,20 +51,25 @@ class Session:
                 a file that takes pixels: 127.5 where the file had to round to 127 or 128.
             num_threads: None is LiteRT's default.
             keep_all_tensors: `tensor` can then read inner tensors; runs without a delegate.
+            delegate: a library that runs what it can of the file, see `open_interpreter`.
 
         Raises:
             TypeError, FileNotFoundError, ValueError: as `open_file`; ValueError also where the
-                file's ends are not one image and its scores, or LiteRT cannot run it.
+                file's ends are not one image and its scores, or LiteRT cannot run it, as without
+                a delegate one that was compiled for the Edge TPU.
+            OSError: the delegate's library cannot be loaded, or its device does not answer.
         """
         from tflite.litert import open_interpreter
 
         file = open_file(source)
         self._name = file.name
+        through = not keep_all_tensors if delegate is None else delegate
+        check_runs_here(file, through)
         with errors_named(self._name):
             self._interpreter = open_interpreter(
                 file.data,
                 num_threads=num_threads,
-                delegate=not keep_all_tensors,
+                delegate=through,
                 keep_all_tensors=keep_all_tensors,
             )
             inputs = self._interpreter.get_input_details()

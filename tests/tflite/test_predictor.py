@@ -14,6 +14,7 @@ from skimage import data
 import slimnets
 import tflite
 from tests.helpers.closeness import assert_same_probabilities
+from tests.helpers.flatgraph import FlatGraph
 from tests.helpers.lively import lively
 from tflite.files.metadata import image_input
 
@@ -174,6 +175,19 @@ def test_images_are_prepared_as_in_training(style, kind, photographs):
     }[kind]
     found = image_input(how, (HEIGHT, WIDTH, 3))(image)
     np.testing.assert_allclose(found, how(image), atol=1e-5)
+
+
+def test_a_compiled_file_says_what_it_needs(tmp_path):
+    graph = FlatGraph()
+    x = graph.input((1, 8, 8, 3))
+    graph.op("CUSTOM", [x], (1, 8), custom="edgetpu-custom-op")
+    (tmp_path / "net_edgetpu.tflite").write_bytes(graph.bytes())
+    with pytest.raises(ValueError, match=r"net_edgetpu\.tflite is compiled .*only a Coral device"):
+        tflite.Predictor(tmp_path / "net_edgetpu.tflite")
+    with pytest.raises(OSError, match="apt-get install libedgetpu1-std"):
+        tflite.Predictor(tmp_path / "net_edgetpu.tflite", delegate="libedgetpu.so.1")
+    with pytest.raises(OSError, match=r"libc\.so\.6 cannot be loaded"):
+        tflite.Predictor(tmp_path / "net_edgetpu.tflite", delegate="libc.so.6")
 
 
 def test_files_that_are_none(tmp_path):

@@ -88,9 +88,10 @@ def compile_edgetpu(
     check = check_edgetpu(path)
     folder = Path(out_dir) if out_dir is not None else path.parent
     target = check_writable(folder / f"{path.stem}_edgetpu.tflite")
-    compiler = shutil.which(COMPILER)
-    if compiler is None:
-        raise RuntimeError(f"{HOW_TO_GET} What it would say of {path.name}:\n{check}")
+    try:
+        compiler = find_compiler()
+    except RuntimeError as error:
+        raise RuntimeError(f"{error} What it would say of {path.name}:\n{check}") from None
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.stem}_edgetpu.") as scratch:
         options = ["-s", "-a", "-m", str(min_runtime), "-o", scratch]
         if timeout > _OWN_TIMEOUT:
@@ -104,6 +105,14 @@ def compile_edgetpu(
         put_in_place(made, target)
         put_in_place(written, log_path)
     return EdgeTpuCompilation(path=target, log_path=log_path, log=log, check=check)
+
+
+def find_compiler() -> str:
+    """The compiler's path; RuntimeError, with how to get it, where it is not installed."""
+    compiler = shutil.which(COMPILER)
+    if compiler is None:
+        raise RuntimeError(HOW_TO_GET)
+    return compiler
 
 
 def _check_arguments(path: Any, out_dir: Any, timeout: Any, min_runtime: Any) -> None:

@@ -7,6 +7,8 @@ issues 512, 671 and 845; the recorded ones in tests/tflite/edgetpu/logs).
 import re
 from dataclasses import dataclass
 
+from tflite.files.records import human_bytes
+
 MAPPED = "Mapped to Edge TPU"
 
 _UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -55,6 +57,17 @@ class CompilerLog:
     def mapped(self) -> int:
         """How many operators run on the Edge TPU."""
         return sum(row.count for row in self.operators if row.mapped)
+
+    @property
+    def summary(self) -> str:
+        """One line: what runs on the Edge TPU and what of its memory that takes."""
+        pieces = "" if self.subgraphs in (None, 1) else f" in {self.subgraphs} pieces"
+        line = f"{self.mapped} of {self.operations} operators on the Edge TPU{pieces}"
+        if self.on_chip_used is not None:
+            line += f", {human_bytes(self.on_chip_used)} of parameters on the chip"
+        if self.off_chip:
+            line += f", {human_bytes(self.off_chip)} streamed in every inference"
+        return line
 
 
 def parse_compiler_log(text: str) -> CompilerLog:

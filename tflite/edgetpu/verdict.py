@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tflite.edgetpu.rules import CAUTIONS, ON_CHIP_BYTES, mapping_problem, parse_problem
+from tflite.files.compiled import is_compiled
+from tflite.files.reading import open_file
 from tflite.files.records import Graph, Operation, human_bytes, read_graph
 
 _AFTER = "follows an operator that does not map (one partition only)"
@@ -115,9 +117,15 @@ def check_edgetpu(path: str | os.PathLike | bytes) -> EdgeTpuReport:
     Raises:
         TypeError: for anything but a path or bytes.
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a readable TensorFlow Lite file.
+        ValueError: if it is not a readable TensorFlow Lite file, or was compiled already.
     """
-    return _report(read_graph(path))
+    file = open_file(path)
+    if is_compiled(file):
+        raise ValueError(
+            f"{file.name} is compiled for the Edge TPU already; check and compile the file that it "
+            "was made from. `inspect` tells what it left to the CPU."
+        )
+    return _report(read_graph(file))
 
 
 def _report(graph: Graph) -> EdgeTpuReport:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from tflite.files.compiled import EDGETPU_OPERATOR
 from tflite.files.reading import open_file
 from tflite.files.records import Graph, Operation, Signature, Tensor, human_bytes, read_graph
 from tflite.litert import open_interpreter
@@ -140,8 +141,18 @@ class ModelReport:
         yield f"{'tensors':<11}{types}"
 
     def _runtime(self) -> Iterable[str]:
-        if self.runtime is None:
+        if EDGETPU_OPERATOR in self.histogram:
+            count = self.histogram[EDGETPU_OPERATOR]
+            rest = {n: c for n, c in self.histogram.items() if n != EDGETPU_OPERATOR}
+            left = ", ".join(f"{number} {name}" for name, number in rest.items()) or "nothing"
+            yield (
+                f"{'Edge TPU':<11}compiled for it: {count} piece{'s' * (count != 1)} run there, "
+                f"left to the CPU: {left}"
+            )
+            yield f"{'':<11}to run it: Predictor(path, delegate='libedgetpu.so.1')"
+        elif self.runtime is None:
             yield f"{'XNNPACK':<11}not known: {self.runtime_error}"
+        if self.runtime is None:
             return
         count, outside = len(self.runtime.partitions), self.runtime.outside
         names = Counter(self.operations[i].name for i in outside)

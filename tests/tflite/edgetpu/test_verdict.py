@@ -276,6 +276,13 @@ def test_concatenation_takes_a_constant_only_as_zero_padding():
     assert "has 3 inputs, one of them constant" in offence(concatenation(-3, -3))
 
 
+def test_a_compiled_file_is_recognised():
+    graph = FlatGraph()
+    graph.op("CUSTOM", [graph.input((1, 8))], (1, 8), custom="edgetpu-custom-op")
+    with pytest.raises(ValueError, match="compiled for the Edge TPU already"):
+        tflite.check_edgetpu(graph.bytes())
+
+
 def test_weights_beyond_the_chip_are_reported():
     graph = FlatGraph()
     x = graph.input((1, 4096))

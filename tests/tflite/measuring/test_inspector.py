@@ -145,7 +145,14 @@ def test_a_file_that_litert_cannot_run_is_described_all_the_same():
     assert report.histogram == {"edgetpu-custom-op": 1}
     assert report.runtime is None
     assert "edgetpu-custom-op" in report.runtime_error
-    assert "not known" in str(report)
+    assert "compiled for it: 1 piece run there, left to the CPU: nothing" in str(report)
+    assert "delegate='libedgetpu.so.1'" in str(report)
+
+
+def test_a_custom_operator_of_others_is_described_too():
+    graph = FlatGraph()
+    graph.op("CUSTOM", [graph.input((1, 8))], (1, 8), custom="ours")
+    assert "not known" in str(tflite.inspect(graph.bytes()))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 4 + b"ONNX", float_net()[:300]])
