@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _INK, _FAINT, _BLUE, _ORANGE = "#1f2933", "#cbd2d9", "#2563eb", "#ea7317"
@@ -127,6 +128,50 @@ def tradeoff(rows: Sequence[Mapping[str, object]]) -> Figure:
         axes.set_yticks([tick for tick in axes.get_yticks() if lowest - span <= tick <= 100])
         axes.set(xlabel="milliseconds an image, 1 thread", ylabel="top-1 accuracy, %")
         return figure
+
+
+def race(rows: Sequence[Mapping[str, object]], processor: str) -> Figure:
+    """Times of files as bars; where accuracies are known, accuracy against time beside them.
+
+    Args:
+        rows: name, numbers, threads (None: all), timing (median, p10, p90 in milliseconds), top1
+            (0..1 or None): the benchmark's, in its order.
+        processor: what they ran on.
+    """
+    with matplotlib.rc_context(_STYLE):
+        known = [row for row in rows if row["top1"] is not None]
+        width = 7.5 + 4.5 * bool(known)
+        figure = Figure(figsize=(width, max(2.2, 1.2 + 0.34 * len(rows))), layout="constrained")
+        bars, *rest = figure.subplots(1, 1 + bool(known), squeeze=False)[0]
+        places = np.arange(len(rows))
+        medians = np.array([row["timing"]["median"] for row in rows])
+        low = medians - [row["timing"]["p10"] for row in rows]
+        high = [row["timing"]["p90"] for row in rows] - medians
+        colors = [_ORANGE if row["numbers"] == "int8" else _BLUE for row in rows]
+        bars.barh(places, medians, xerr=(low, high), color=colors, ecolor=_INK, alpha=0.8)
+        threads = [row["threads"] or "all" for row in rows]
+        names = [f"{row['name']}, {n} thr." for row, n in zip(rows, threads, strict=True)]
+        bars.set_yticks(places, names, fontsize=8)
+        bars.invert_yaxis()
+        bars.set(xlabel="milliseconds: median, and where 8 of 10 runs lie")
+        for axes in rest:
+            _pareto(axes, known)
+        figure.suptitle(processor, fontsize=8)
+        return figure
+
+
+def _pareto(axes: Axes, rows: Sequence[Mapping[str, object]]) -> None:
+    """Accuracy against time, and the line of those that none beats in both."""
+    points = sorted((row["timing"]["median"], 100 * row["top1"], row["name"]) for row in rows)
+    front: list[tuple[float, float]] = []
+    for time, accuracy, name in points:
+        axes.plot(time, accuracy, "o", color=_BLUE)
+        axes.annotate(name, (time, accuracy), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        if not front or accuracy > front[-1][1]:
+            front.append((time, accuracy))
+    axes.step(*zip(*front, strict=True), where="post", color=_ORANGE, zorder=0)
+    axes.set(xlabel="milliseconds", ylabel="top-1 accuracy, %")
+    axes.margins(0.25)
 
 
 def png(figure: Figure, dpi: int = 120) -> bytes:

@@ -18,6 +18,7 @@ from tflite import progress
 from tflite.files.labels import read_labels
 from tflite.images import Preprocessing
 from tflite.keras_models import load_file, output_kind
+from tflite.runtime import whole_batches
 
 _BATCH = 64
 
@@ -80,7 +81,7 @@ def evaluate(
     """Classifies a whole split and compares with its labels.
 
     Args:
-        model: a .keras or .tflite file, a Keras model, or a `Classifier`.
+        model: a .keras, .tflite or .onnx file, a Keras model, or a `Classifier`.
         source: of `slimnets.data.load`.
         split: "train", "val", "test" or "all"; None: "test" if there is one, else "val".
         like: see `open_classifier`.
@@ -106,17 +107,26 @@ def evaluate(
     return _summarize(name, np.concatenate(scores), images.labels)
 
 
-def open_classifier(model: str | os.PathLike | Any, *, like: str | None = None) -> Classifier:
+def open_classifier(
+    model: str | os.PathLike | Any,
+    *,
+    like: str | None = None,
+    delegate: str | os.PathLike | None = None,
+) -> Classifier:
     """Opens a model for classification; nothing else here cares which kind it is.
 
     Args:
-        model: a .tflite file (run by LiteRT), a .keras file (see `open_keras`) or a Keras model.
+        model: a .tflite file (run by LiteRT), a .onnx file (by ONNX Runtime), a .keras file (see
+            `open_keras`) or a Keras model.
         like: a network's name: prepare images as for that network instead of as the file says.
+        delegate: for a .tflite file, see `tflite.Predictor`.
 
     Raises:
         FileNotFoundError: no such file.
+        ModuleNotFoundError: a .onnx file, and ONNX Runtime is not installed.
         ValueError: the file is no model, it does not say how to prepare images, or what stands
             beside it does not fit it.
+        OSError: the delegate is missing.
     """
     if not isinstance(model, (str, os.PathLike)):
         return _keras_classifier(KerasFile(model, prepare_for(model, like=like)))
@@ -124,10 +134,12 @@ def open_classifier(model: str | os.PathLike | Any, *, like: str | None = None) 
     if not path.is_file():
         raise FileNotFoundError(f"there is no model file {path}.")
     if path.suffix == ".tflite":
-        return _tflite_classifier(path, like)
+        return _tflite_classifier(path, like, delegate)
     if path.suffix == ".keras":
         return _keras_classifier(open_keras(path, like=like))
-    raise ValueError(f"{path}: a model file ends in .keras or .tflite.")
+    if path.suffix == ".onnx":
+        return _onnx_classifier(path, like)
+    raise ValueError(f"{path}: a model file ends in .keras, .tflite or .onnx.")
 
 
 @dataclass(frozen=True)
@@ -240,10 +252,37 @@ def _keras_classifier(file: KerasFile) -> Classifier:
     return Classifier(probabilities, file.labels, gives != "numbers")
 
 
-def _tflite_classifier(path: Path, like: str | None) -> Classifier:
+def _onnx_classifier(path: Path, like: str | None) -> Classifier:
+    from slimnets.onnx_files import OnnxSession
+    from tflite.predictor import softmax
+
+    session = OnnxSession(path)
+    about, size = session.about, session.shape[1:]
+    prepare = about.preprocessing if like is None else _at(preprocessing(like), size)
+    if prepare is None or session.dtype != np.float32 or size[-1] != prepare.channels:
+        raise ValueError(
+            f"{path} takes {session.dtype} {session.shape} and does not say how to prepare images "
+            "(batch, height, width, channels); `slimnets export` writes files that do, and --like "
+            "names a network whose images it takes."
+        )
+    size = session.shape[0] or _BATCH
+
+    def probabilities(images: Sequence[Any]) -> np.ndarray:
+        batch = prepare(images)
+        whole = whole_batches(batch, size) if session.shape[0] else batch
+        parts = [session.run(whole[i : i + size]) for i in range(0, len(whole), size)]
+        outputs = np.concatenate(parts)[: len(batch)].astype(np.float32)
+        return softmax(outputs) if about.gives == "logits" else outputs
+
+    return Classifier(probabilities, about.labels, about.gives != "numbers")
+
+
+def _tflite_classifier(
+    path: Path, like: str | None, delegate: str | os.PathLike | None
+) -> Classifier:
     from tflite import Predictor
 
-    predictor = Predictor(path)
+    predictor = Predictor(path, delegate=delegate)
     prepare = None if like is None else _at(preprocessing(like), predictor.input_shape)
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:

@@ -17,7 +17,7 @@ PACKAGES = ("slimnets", "tflite", "configs")
 SLIMNETS = (
     ("cli",),
     ("training", "optimization", "evaluation", "benchmark", "report", "charts"),
-    ("data", "complexity", "sidecar"),
+    ("data", "complexity", "sidecar", "onnx_files"),
     ("catalog",),
     ("nets",),
     # What a classifier's body is surrounded by, and what a detector's or segmenter's is put on.
@@ -33,7 +33,7 @@ SLIMNETS = (
     ("preprocessing", "names", "lazy_keras"),
 )
 # These import nothing else of slimnets.
-ALONE = ("charts", "data", "complexity", "sidecar", "dense")
+ALONE = ("charts", "data", "complexity", "sidecar", "onnx_files", "dense")
 
 # Of tflite, what all of slimnets may import, and who may import the rest.
 TFLITE_LEAVES = (
@@ -68,7 +68,9 @@ ANY_BACKEND = tuple(
 )
 
 # Modules of one name that mean one thing in two places; everything else has a name of its own.
-SAME_NAME: dict[str, str] = {}
+SAME_NAME: dict[str, str] = {
+    "benchmark": "a command is called as what it runs",
+}
 
 # --- The rules -----------------------------------------------------------------------------------
 

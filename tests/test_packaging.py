@@ -32,6 +32,7 @@ DECLARED_WITHOUT_AN_IMPORT = {
     "tensorflow-model-optimization",
     "tf-keras",
     "jax",
+    "tf2onnx",
     "ruff",
     "setuptools",
 }
@@ -68,6 +69,7 @@ def imported(*folders):
 
 
 DECLARED = pairs(PROJECT["dependencies"], ">=")
+DECLARED_FOR_ONNX = pairs(PROJECT["optional-dependencies"]["onnx"], ">=")
 DECLARED_FOR_TESTS = pairs(PROJECT["optional-dependencies"]["test"], ">=")
 WITHOUT_THEIR_DEPENDENCIES = {
     normalized(re.split("[=>]", line)[0]) for line in lines(ROOT / "tests/requirements-no-deps.txt")
@@ -80,14 +82,20 @@ def test_the_lower_bounds_are_the_versions_that_test_oldest_installs():
 
 
 def test_nothing_undeclared_is_imported():
-    assert imported("slimnets", "tflite", "configs") <= DECLARED.keys()
+    declared = DECLARED | DECLARED_FOR_ONNX
+    assert imported("slimnets", "tflite", "configs") <= declared.keys()
     for_tests = DECLARED.keys() | DECLARED_FOR_TESTS.keys() | WITHOUT_THEIR_DEPENDENCIES
     assert imported("tests", "benchmarks") <= for_tests | REFERENCE_MAKERS
 
 
+def test_the_tests_have_what_onnx_needs():
+    assert DECLARED_FOR_ONNX.items() <= DECLARED_FOR_TESTS.items()
+
+
 def test_nothing_is_declared_for_no_reason():
-    unused = DECLARED.keys() - imported("slimnets", "tflite", "configs")
-    unused_in_tests = DECLARED_FOR_TESTS.keys() - imported("tests", "benchmarks")
+    unused = (DECLARED | DECLARED_FOR_ONNX).keys() - imported("slimnets", "tflite", "configs")
+    for_tests = DECLARED_FOR_TESTS.keys() - DECLARED_FOR_ONNX.keys()
+    unused_in_tests = for_tests - imported("tests", "benchmarks")
     assert unused | unused_in_tests <= DECLARED_WITHOUT_AN_IMPORT
 
 

@@ -12,6 +12,9 @@ none, the first is guessed from the model's name and class names come from label
 normal equalizes channels, corrects biases and refits weights, and keeps what helps on calibration
 images kept aside (about a minute for MobileNetV2); high tries more ways to do so.
 
+--target=coral --compile runs Coral's compiler on the file, where it is installed (see `slimnets
+compile --help`).
+
 Example:
   slimnets convert best.keras --calibration=folder:photos --out=photos_int8.tflite
   slimnets convert best.keras --precision=float16 --out=photos_fp16.tflite
@@ -45,6 +48,7 @@ def define_flags(define: Flags) -> None:
     define.string("labels", None, "text file, a class name a line")
     define.enum("input_type", None, _TYPES, "the input's type, else the target's")
     define.enum("output_type", None, _TYPES, "the output's type, else the target's")
+    define.boolean("compile", False, "for coral: run edgetpu_compiler on the file too")
     define.string(
         "like",
         None,
@@ -59,6 +63,12 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         raise UsageError("--out is missing, for example --out=model.tflite")
     if options.precision in ("int8", "int16x8") and not options.calibration:
         raise UsageError(f"{options.precision} needs --calibration=FOLDER with training images")
+    if options.compile:
+        if not TARGETS[options.target].runs_on_edgetpu:
+            raise UsageError(f"--compile goes with --target=coral, not {options.target}")
+        from tflite.edgetpu.compiler import find_compiler
+
+        find_compiler()  # before minutes of converting, not after them
     running.start_keras()
     import tflite
     from slimnets.data import calibration_images
@@ -114,8 +124,13 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     )
     for warning in report.warnings:
         table.add_row(Text("warning", style="yellow"), warning)
+    result = {"path": str(conversion.path), **report.to_dict()}
+    if options.compile:
+        compiled = tflite.compile_edgetpu(conversion.path)
+        table.add_row("compiled", f"{compiled.path}: {compiled.log.summary}")
+        result["compiled"] = compiled.as_dict()
     console.print(table)
-    return {"path": str(conversion.path), **report.to_dict()}
+    return result
 
 
 def _labels(given: str | None, beside: tuple[str, ...], file: str, classes: int) -> tuple[str, ...]:

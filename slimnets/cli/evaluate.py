@@ -2,9 +2,11 @@
 
 Usage: slimnets evaluate FILE --data=SOURCE [--split=SPLIT]
 
-FILE is a .keras or a .tflite file; both are measured in the same way. SOURCE is folder:PATH,
-csv:FILE, tfrecord:PATTERN, tfds:NAME, builtin:digits, mnist, fashion_mnist, cifar10 or cifar100, as
-`slimnets train --help` says.
+FILE is a .keras, a .tflite or a .onnx file; all are measured in the same way. SOURCE is
+folder:PATH, csv:FILE, tfrecord:PATTERN, tfds:NAME, builtin:digits, mnist, fashion_mnist, cifar10 or
+cifar100, as `slimnets train --help` says.
+
+--delegate=libedgetpu.so.1 runs a file that was compiled for a Coral device there.
 
 Example:
   slimnets evaluate digits.tflite --data=builtin:digits --json
@@ -34,6 +36,7 @@ def define_flags(define: Flags) -> None:
     define.string(
         "like", None, "prepare images as for the network of this name, not as the file says"
     )
+    define.string("delegate", None, "library that runs a .tflite file, such as libedgetpu.so.1")
 
 
 def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         running.start_keras()
     from slimnets import data, evaluation
 
-    classifier = evaluation.open_classifier(args[0], like=options.like)
+    classifier = evaluation.open_classifier(args[0], like=options.like, delegate=options.delegate)
     source = data.load(options.data)
     result = evaluation.evaluate(classifier, source, options.split)
     if options.split is None:

@@ -40,6 +40,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 def define_flags(define: Flags) -> None:
     define.integer("top", 5, "classes to show", lower_bound=1)
+    define.string("delegate", None, "library that runs a .tflite file, such as libedgetpu.so.1")
     define.string("save", None, "picture file, or folder, for the images with their answers")
     define.string(
         "like", None, "prepare images as for the network of this name, not as the file says"
@@ -65,7 +66,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         running.start_keras()
     from slimnets.evaluation import open_classifier
 
-    classifier = open_classifier(file, like=options.like)
+    classifier = open_classifier(file, like=options.like, delegate=options.delegate)
     names = _names(file, classifier)
     answers = list(_answers(classifier.probabilities, images))
     kind = "probability" if classifier.are_probabilities else "value"

@@ -63,7 +63,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path, source):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         evaluation.open_classifier(tmp_path / "nowhere.keras")
     (tmp_path / "model.pt").touch()
-    with pytest.raises(ValueError, match=r"\.keras or \.tflite"):
+    with pytest.raises(ValueError, match=r"\.keras, \.tflite or \.onnx"):
         evaluation.open_classifier(tmp_path / "model.pt")
 
 

@@ -161,6 +161,22 @@ class Graph:
     def macs(self) -> int:
         return sum(operation.macs for operation in self.operations)
 
+    @cached_property
+    def numbers(self) -> str:
+        """What the operator with the most multiply–accumulates computes in.
+
+        "float32", "int8", "int16", …: its activations' type; "dynamic" where its weights are int8
+        and its activations float32.
+        """
+        if not self.operations:
+            return "float32"
+        largest = max(self.operations, key=lambda operation: operation.macs)
+        inputs = [tensor for tensor in largest.inputs if tensor is not None]
+        kinds = [tensor.type for tensor in inputs if not tensor.is_constant]
+        kind = kinds[0] if kinds else "float32"
+        whole = any(t.type == "int8" and t.is_constant for t in inputs)
+        return "dynamic" if kind == "float32" and whole else kind
+
 
 def human_bytes(count: int) -> str:
     """A size in words, with the binary units that the Edge TPU compiler prints too."""

@@ -6,6 +6,7 @@ file that was timed in a quiet minute looks the fastest; by turns, all are hit a
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -77,19 +78,28 @@ def _summary(seconds: Sequence[float]) -> Timing:
     return Timing(median, p10, p90, len(seconds))
 
 
-def invocation(content: bytes, inputs: Sequence[np.ndarray] | None = None) -> Callable[[], None]:
-    """A function that runs a .tflite file once, on one CPU thread with LiteRT's default delegate.
+def invocation(
+    content: bytes,
+    inputs: Sequence[np.ndarray] | None = None,
+    *,
+    num_threads: int = 1,
+    delegate: bool | str | os.PathLike = True,
+) -> Callable[[], None]:
+    """A function that runs a .tflite file once.
 
     Args:
         content: the file.
         inputs: what it is run on, every time; None: zeros.
+        num_threads: of the CPU kernels.
+        delegate: True: LiteRT's default; else a delegate's library (see `open_interpreter`).
 
     Raises:
         RuntimeError, ValueError: LiteRT cannot run the file.
+        OSError: the delegate's library or its device is missing.
     """
     from tflite.litert import open_interpreter
 
-    interpreter = open_interpreter(content, num_threads=1)
+    interpreter = open_interpreter(content, num_threads=num_threads, delegate=delegate)
     details = interpreter.get_input_details()
     if inputs is None:
         inputs = [np.zeros(detail["shape"], detail["dtype"]) for detail in details]

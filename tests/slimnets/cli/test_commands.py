@@ -81,7 +81,7 @@ def test_wrong_usage_exits_2_with_one_line(words, message, capsys):
     ("words", "message"),
     [
         (["evaluate", "nowhere.tflite", "--data=builtin:digits"], "no model file nowhere.tflite"),
-        (["predict", DIGITS, "cat.jpg"], "ends in .keras or .tflite"),
+        (["predict", DIGITS, "cat.jpg"], "ends in .keras, .tflite or .onnx"),
     ],
 )
 def test_a_failure_exits_1_with_one_line_and_no_traceback(words, message, capsys):
