@@ -223,19 +223,31 @@ def test_opacity_needs_a_network_that_takes_it():
         build_preprocessing(build_model(config, 10), config)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 4])
-def test_a_grey_network_and_one_with_opacity_go_from_training_to_the_device(tmp_path, channels):
+def test_images_have_the_channels_of_the_network(channels):
+    config = check_config(tiny_config(**{"model.channels": channels}))
+    model = build_model(config, 10)
+    assert model.input_shape == (None, 32, 32, channels)
+    preprocess = build_preprocessing(model, config)
+    split = data.load("builtin:digits").splits["val"]
+    batches = pipeline.training_dataset(split, preprocess, num_classes=10, batch_size=2, seed=0)
+    assert next(iter(batches))[0].shape == (2, 32, 32, channels)
+
+
+@pytest.mark.slow
+def test_a_grey_network_goes_from_training_to_the_device(tmp_path):
     import tflite
     from slimnets.evaluation import open_classifier, open_keras
 
-    train(tiny_config(epochs=1, batch_size=400, **{"model.channels": channels}), tmp_path)
+    train(tiny_config(epochs=1, batch_size=400, **{"model.channels": 1}), tmp_path)
     file = open_keras(tmp_path / "best.keras")
-    assert (file.model.input_shape[-1], file.preprocessing.channels) == (channels, channels)
+    assert (file.model.input_shape[-1], file.preprocessing.channels) == (1, 1)
     images = data.calibration_images("builtin:digits", file.preprocessing, 2)
-    assert images.shape == (2, 32, 32, channels)
+    assert images.shape == (2, 32, 32, 1)
     path = tmp_path / "digits.tflite"
-    tflite.convert(file.model, path, preprocessing=file.preprocessing, labels=file.labels)
+    tflite.convert(
+        file.model, path, precision="float32", preprocessing=file.preprocessing, labels=file.labels
+    )
     photo = np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)
     ours = open_classifier(tmp_path / "best.keras").probabilities([photo])
     np.testing.assert_allclose(tflite.Predictor(path).predict([photo]), ours, atol=1e-4)
