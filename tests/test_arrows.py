@@ -58,10 +58,18 @@ TFLITE_KERAS = ("tflite.rewriting",)
 DATA_REGISTRY = ("registry", "sources")
 DATA_WORDS = "splits"
 DATA_SHARED = ("pictures", "examples")
+# What the pipeline is made of.
+DATA_PIPELINE, DATA_STEPS = "pipeline", ("augmentation", "random_crops", "mixing")
 
 TENSORFLOW = ("tensorflow", "tf_keras", "tensorflow_model_optimization")
 # Modules whose whole purpose is TensorFlow; elsewhere it is imported where it is used.
-WHOLLY_TENSORFLOW = ("slimnets.data.pipeline", "slimnets.optimization")
+WHOLLY_TENSORFLOW = (
+    "slimnets.data.pipeline",
+    "slimnets.data.random_crops",
+    "slimnets.data.mixing",
+    "slimnets.training.data_sets",
+    "slimnets.optimization",
+)
 # Networks build on any backend of Keras.
 ANY_BACKEND = tuple(
     f"slimnets.{unit}" for row in SLIMNETS[-9:] for unit in row if unit != "weights"
@@ -154,6 +162,8 @@ def in_data(module: str, item: Import) -> Iterator[str]:
         yield "inside slimnets.data, import from the module that has the name"
     elif ours == DATA_WORDS:
         yield f"{DATA_WORDS} is what all others import"
+    elif ours == DATA_PIPELINE and theirs in (DATA_WORDS, *DATA_STEPS):
+        return
     elif ours in DATA_SHARED and theirs not in (DATA_WORDS, *DATA_SHARED):
         yield f"{ours} is what kinds of source share"
     elif ours and ours not in DATA_REGISTRY and theirs not in (DATA_WORDS, *DATA_SHARED):

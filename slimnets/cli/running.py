@@ -7,6 +7,7 @@ import importlib
 import json
 import logging as python_logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -33,6 +34,10 @@ from tflite import native_output
 from tflite.hints import did_you_mean
 
 # Errors whose text says what happened; of others the kind is told too.
+# Names that ml_collections cannot add to a config, one by one.
+_PART_OF_A_SECTION = re.compile(
+    r"--?config\.(model\.kwargs|optimizer\.kwargs|data\.class_weights)\."
+)
 _TOLD_FULLY = (ValueError, TypeError, OSError, PartialFailure, UsageError, Ended)
 
 
@@ -79,6 +84,11 @@ def run(name: str, command: ModuleType, words: list[str]) -> int:
         text = str(error).replace("\\n", ". ").replace("\\'", "'")
         if text[:1] == text[-1:] == "'":
             text = text[1:-1]
+        if any(_PART_OF_A_SECTION.match(word) for word in words):
+            text = (
+                "what a section of free names does not have yet is given with the whole section: "
+                "--config.model.kwargs=\"{'depth_multiplier': 0.5}\""
+            )
         message = f"{program}: {' '.join(text.split()).rstrip('.')}; see {program} --help"
         return _report(message, EXIT_USAGE, debug)
 

@@ -17,7 +17,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 # Sections that hold keyword arguments of something else: any key may be added there, and who
 # takes the arguments checks them.
-FREE_SECTIONS = frozenset({"model.kwargs", "optimizer.kwargs"})
+FREE_SECTIONS = frozenset({"model.kwargs", "optimizer.kwargs", "data.class_weights"})
+BALANCES = ("none", "weights", "sampling")
 
 
 def default_config() -> ConfigDict:
@@ -54,6 +55,14 @@ def default_config() -> ConfigDict:
     config.data.source = "builtin:digits"
     config.data.flip = False  # mirror half of the training images
     config.data.shift = 0  # move them by up to so many pixels
+    config.data.crop_area = ()  # cut out random parts, of a share of the area: (0.08, 1.0) is usual
+    config.data.crop_ratio = (3 / 4, 4 / 3)  # their width over height
+    config.data.color = 0.0  # change brightness, contrast, saturation by up to this share
+    config.data.rand_augment = ()  # (operations an image, magnitude of 30): (2, 9) is usual
+    config.data.mixup = 0.0  # alpha: mix two images and their labels; 0: no
+    config.data.cutmix = 0.0  # alpha: paste a part of another image; 0: no
+    config.data.balance = "none"  # rare classes count more (weights) or are drawn more (sampling)
+    config.data.class_weights = ConfigDict()  # class → what its images count; others 1
 
     # Before the first epoch, the classifier alone may learn on what the others make of images.
     config.head = ConfigDict()
@@ -101,6 +110,16 @@ def check_config(config: Mapping[str, Any]) -> ConfigDict:
         raise ValueError(
             f"config.data.shift must be less than the input's size, "
             f"{' x '.join(map(str, whole.model.input_size))} pixels, got {whole.data.shift}."
+        )
+    if whole.data.class_weights and whole.data.balance != "none":
+        raise ValueError(
+            "config.data.class_weights and config.data.balance both say what classes count; give "
+            "one of them."
+        )
+    if whole.model.channels == 4 and (whole.data.color or whole.data.rand_augment):
+        raise ValueError(
+            "config.data.color and rand_augment know no opacity: leave them out, or give "
+            "config.model.channels 1 or 3."
         )
     if whole.learning_rate.warmup_epochs and whole.learning_rate.schedule != "cosine":
         raise ValueError(
@@ -153,6 +172,21 @@ def _is_size(value: Any) -> bool:
     return pair and all(map(_whole_from(1), value))
 
 
+def _is_range(value: Any, most: float) -> bool:
+    pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_number, value))
+    return pair and 0 < value[0] <= value[1] <= most
+
+
+def _is_rand_augment(value: Any) -> bool:
+    if not isinstance(value, (tuple, list)) or len(value) not in (0, 2):
+        return False
+    return not value or (_whole_from(1)(value[0]) and _is_number(value[1]) and 0 <= value[1] <= 30)
+
+
+def _are_weights(value: Any) -> bool:
+    return all(_is_number(v) and v > 0 for v in value.values())
+
+
 def _is_channels(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value in (1, 3, 4)
 
@@ -190,6 +224,23 @@ _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "data.source": (lambda v: isinstance(v, str), "a source's name"),
         "data.flip": _switch,
         "data.shift": (_whole_from(0), "a whole number of pixels, 0 or more"),
+        "data.crop_area": (
+            lambda v: v in ((), []) or _is_range(v, 1),
+            "two shares of the area, each above 0 and at most 1, the least first, or empty",
+        ),
+        "data.crop_ratio": (
+            lambda v: _is_range(v, 100),
+            "two positive numbers, width over height, the least first",
+        ),
+        "data.color": (lambda v: _is_number(v) and 0 <= v <= 1, "in [0, 1]"),
+        "data.rand_augment": (
+            _is_rand_augment,
+            "(operations an image, magnitude in 0..30), or empty",
+        ),
+        "data.mixup": _not_negative,
+        "data.cutmix": _not_negative,
+        "data.balance": (BALANCES.__contains__, f"one of {', '.join(BALANCES)}"),
+        "data.class_weights": (_are_weights, "a number above 0 for each class that is named"),
         "optimizer.name": (OPTIMIZERS.__contains__, f"one of {', '.join(OPTIMIZERS)}"),
         "learning_rate.schedule": (SCHEDULES.__contains__, f"one of {', '.join(SCHEDULES)}"),
         "learning_rate.peak": _positive,

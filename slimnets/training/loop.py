@@ -13,10 +13,9 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from slimnets import charts, data, sidecar
-from slimnets.data import pipeline
 from slimnets.data.description import describe
 from slimnets.data.folder import folders_of_classes
-from slimnets.training import checkpoints, recipe, results, transfer
+from slimnets.training import checkpoints, data_sets, recipe, results, transfer
 from slimnets.training.averaging import Average
 from slimnets.training.callbacks import KeepRun, ShowProgress, StopOnNaN, TensorBoard
 from slimnets.training.config import check_config
@@ -74,7 +73,7 @@ def train(
     num_classes = len(source.class_names)
     model = recipe.build_model(config, num_classes)
     preprocess = recipe.build_preprocessing(model, config)
-    train_set, val_set = _data_sets(config, source, preprocess)
+    train_set, val_set = data_sets.build(config, source, preprocess)
     steps = int(train_set.cardinality())
     recipe.settle_batch_norm(model, config, steps * config.epochs)
     model.compile(
@@ -103,7 +102,7 @@ def train(
         if goes_on:
             _go_on(model, train_set, val_set, kept)
         elif config.head.epochs:
-            transfer.train_head(model, config, source.splits["train"], preprocess)
+            transfer.train_head(model, config, source, preprocess)
             kept.start_from(model.evaluate(val_set, verbose=0, return_dict=True))
         board = TensorBoard(workdir / results.TENSORBOARD) if config.tensorboard else None
         watchers = [StopOnNaN(kept, workdir), average, kept, progress, board]
@@ -112,24 +111,6 @@ def train(
         finally:
             progress.close()
     return _finish(kept, run, source)
-
-
-def _data_sets(config: ConfigDict, source: data.Source, preprocess: Preprocessing):
-    """The training and the validation images, in batches, as the network takes them."""
-    num_classes = len(source.class_names)
-    train_set = pipeline.training_dataset(
-        source.splits["train"],
-        preprocess,
-        num_classes=num_classes,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        flip=config.data.flip,
-        shift=config.data.shift,
-    )
-    val_set = pipeline.evaluation_dataset(
-        source.splits["val"], preprocess, num_classes=num_classes, batch_size=config.batch_size
-    )
-    return train_set, val_set
 
 
 def _descriptions(

@@ -7,15 +7,15 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from slimnets.data import Split, pipeline, stratified_order
-from slimnets.training import recipe
+from slimnets.data import Source, Split, pipeline, stratified_order
+from slimnets.training import data_sets, recipe
 from tflite.images import Preprocessing
 
 _MOST_BYTES = 1 << 30
 
 
 def train_head(
-    model: keras.Model, config: ConfigDict, split: Split, preprocess: Preprocessing
+    model: keras.Model, config: ConfigDict, source: Source, preprocess: Preprocessing
 ) -> None:
     """Trains the last layer that has weights, on what the layers before it make of the images.
 
@@ -26,7 +26,7 @@ def train_head(
     Args:
         model: a classifier, not yet trained on; its last layer is changed.
         config: complete and resolved; `config.head` says how long and how fast.
-        split: the training images.
+        source: of the images.
         preprocess: of the network.
     """
     # A copy is taken apart: a layer of two models has no single input any more.
@@ -34,6 +34,7 @@ def train_head(
     copy.set_weights(model.get_weights())
     last = _classifier(copy)
     body, head = keras.Model(copy.input, last.input), keras.Model(last.input, copy.output)
+    split = source.splits["train"]
     views = 2 if config.data.flip else 1
     size = 4 * views * int(np.prod(body.output_shape[1:]))
     if len(split) * size > _MOST_BYTES:
@@ -42,12 +43,18 @@ def train_head(
     features, labels = _features(body, split, preprocess, config, copy.output_shape[-1])
 
     steps = -(-len(labels) // config.batch_size)
+    weights = data_sets.class_weights(config, source)
     rate = keras.optimizers.schedules.CosineDecay(
         config.head.learning_rate, config.head.epochs * steps
     )
     head.compile(keras.optimizers.Adam(rate), recipe.build_loss(config, copy), metrics=["accuracy"])
     told = head.fit(
-        features, labels, batch_size=config.batch_size, epochs=config.head.epochs, verbose=0
+        features,
+        labels,
+        sample_weight=None if weights is None else labels @ weights,
+        batch_size=config.batch_size,
+        epochs=config.head.epochs,
+        verbose=0,
     ).history
     logging.info(
         "the classifier alone, %d epochs: loss %.4f  accuracy %.4f",

@@ -37,6 +37,7 @@ def error_of(words, capsys, code):
         (["--config=finetune", "--config.epochs=3"], "--workdir is missing"),
         ([*PHOTOS, "--config.epochs=3", "--epochs=3"], "--epochs and --config.epochs are the same"),
         ([*PHOTOS, "--config.epoch=3"], 'Did you mean "epochs"'),
+        ([*PHOTOS, "--config.data.class_weights.cat=2"], "is given with the whole section"),
         ([*PHOTOS, "--epochs=0"], "--epochs=0"),
         ([*PHOTOS, "--learning_rate=high"], "--learning_rate=high"),
     ],
