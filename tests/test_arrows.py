@@ -47,7 +47,7 @@ TFLITE_USERS = ("cli", "evaluation", "benchmark", "optimization")
 
 # tflite: the door imports the rooms, the rooms what lies under all of them.
 TFLITE_DOOR = ("tflite.converter", "tflite.predictor")
-TFLITE_ROOMS = ("rewriting", "quantizing", "edgetpu", "measuring")
+TFLITE_ROOMS = ("rewriting", "quantizing", "edgetpu", "measuring", "micro")
 # A conversion report says what the Edge TPU will take. Other rooms do not know of each other.
 TFLITE_ROOM_ARROWS = {("measuring", "edgetpu")}
 # In tflite only the rewriting is about Keras models; all else reads files where Keras is not.

@@ -21,6 +21,8 @@ _HOME = {
     "measure_costs": "measuring.costs",
     "plot_costs": "measuring.costs",
     "check_edgetpu": "edgetpu.verdict",
+    "write_firmware": "micro.firmware",
+    "Firmware": "micro.firmware",
     "compile_edgetpu": "edgetpu.compiler",
     "EdgeTpuReport": "edgetpu.verdict",
     "simplify_for_deployment": "rewriting",

@@ -16,19 +16,28 @@ import numpy as np
 
 from tflite import keras_models, targets
 from tflite.files import flatbuffer, writing
-from tflite.files.metadata import Metadata, append_labels, attach, check_labels, image_input
+from tflite.files.metadata import (
+    Metadata,
+    append_labels,
+    attach,
+    check_labels,
+    image_input,
+    read_metadata,
+)
 from tflite.files.signature import set_signature
 from tflite.hints import did_you_mean
 from tflite.images import ImageInput
 from tflite.measuring.agreement import Agreement, compare, relative_error
 from tflite.measuring.diagnosis import quantization_report
 from tflite.measuring.reports import ConversionReport, price_of, report_on
+from tflite.micro.firmware import Firmware, write_firmware
 from tflite.quantizing import calibration as calibration_images
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import float_operators
 from tflite.quantizing.keeping import check_keep
 from tflite.quantizing.lowering import lower
 from tflite.quantizing.tracing import INPUT_NAME
+from tflite.runtime import Session
 
 if TYPE_CHECKING:
     import keras
@@ -70,11 +79,13 @@ class Conversion:
         path: the file that was written; None if no `out` was given.
         bytes: the file's content.
         report: what was made and how well it agrees with the Keras model.
+        firmware: what was written for a microcontroller beside the file; None for other targets.
     """
 
     path: Path | None
     bytes: bytes
     report: ConversionReport
+    firmware: Firmware | None = None
 
     def __repr__(self) -> str:
         return f"Conversion(path={str(self.path)!r}, {len(self.bytes)} bytes)"
@@ -112,7 +123,8 @@ def convert(
         precision: "float32"; "float16" (weights half, ends float32); "dynamic" (int8 weights);
             "int8" (every tensor int8, weights per channel, biases int32); "int16x8" (int16
             activations, int8 weights).
-        target: a name in `tflite.TARGETS`: "android", "cpu", "coral" or "micro".
+        target: a name in `tflite.TARGETS`: "android", "cpu", "coral" or "micro". For the last,
+            `<stem>.h` and `<stem>.cc` go beside the file (see `write_firmware`).
         calibration: for int8 and int16x8: about 100 training images in the model's input space,
             as an array (N, height, width, channels), an iterable of batches, or what
             `tflite.representative_dataset` gives. Other precisions use them only to verify.
@@ -190,8 +202,12 @@ def convert(
     )
     for doubt in doubts:
         logger.warning("%s", doubt)
-    path = _write(data, report, out) if out is not None else None
-    return Conversion(path, data, report)
+    if out is None:
+        return Conversion(None, data, report)
+    firmware = None
+    if device.takes_source:
+        firmware = write_firmware(data, out, _in_files_numbers(data, image, samples[:1]))
+    return Conversion(_write(data, report, out), data, report, firmware)
 
 
 # --- Arguments ---------------------------------------------------------------------------------
@@ -461,6 +477,17 @@ def _check_noise(
         f"{_LEAST_INT8_SQNR_DB} and more are usual{where}. tflite.quantization_report tells layer "
         "by layer; try effort='high', or more calibration images like those of its use."
     ]
+
+
+def _in_files_numbers(
+    data: bytes, image: ImageInput | None, images: np.ndarray
+) -> np.ndarray | None:
+    """Images as the file takes them; None of a file with a batch that they are not."""
+    metadata = read_metadata(data)
+    session = Session(data, metadata.image and metadata.image.of_file)
+    if session.batch != len(images):
+        return None
+    return session.quantize(images if image is None else image.to_file(images))
 
 
 def _write(data: bytes, report: ConversionReport, out: Path) -> Path:

@@ -40,6 +40,7 @@ class Target:
         densifies_shuffles: a grouped 1×1 convolution before a channel shuffle becomes an ungrouped
             one, zero between the groups, that shuffles for free: more arithmetic, fewer moves.
         runs_on_edgetpu: the conversion's report holds the Edge TPU compiler's expected verdict.
+        takes_source: a firmware is compiled with the model in it: C++ is written beside the file.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Target:
     splits_groups: bool
     densifies_shuffles: bool
     runs_on_edgetpu: bool = False
+    takes_source: bool = False
 
 
 def _table(*targets: Target) -> Mapping[str, Target]:
@@ -119,6 +121,7 @@ TARGETS = _table(
         keeps_float_operators=False,
         splits_groups=True,
         densifies_shuffles=False,
+        takes_source=True,
     ),
 )
 

@@ -15,6 +15,9 @@ images kept aside (about a minute for MobileNetV2); high tries more ways to do s
 --target=coral --compile runs Coral's compiler on the file, where it is installed (see `slimnets
 compile --help`).
 
+--target=micro writes FILE.h and FILE.cc beside FILE.tflite: the model as a C array, its operators
+for TFLite Micro's resolver, the size of the arena, and an input with the output it must give.
+
 Example:
   slimnets convert best.keras --calibration=folder:photos --out=photos_int8.tflite
   slimnets convert best.keras --precision=float16 --out=photos_fp16.tflite
@@ -125,6 +128,9 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     for warning in report.warnings:
         table.add_row(Text("warning", style="yellow"), warning)
     result = {"path": str(conversion.path), **report.to_dict()}
+    if conversion.firmware is not None:
+        table.add_row("firmware", str(conversion.firmware))
+        result["firmware"] = conversion.firmware.to_dict()
     if options.compile:
         compiled = tflite.compile_edgetpu(conversion.path)
         table.add_row("compiled", f"{compiled.path}: {compiled.log.summary}")

@@ -11,10 +11,10 @@ SOURCE is one of
   builtin:digits, mnist, fashion_mnist, cifar10, cifar100
 and NAME one of `slimnets models`. What else a training needs is chosen to suit them, or stands in a
 recipe: a Python file with get_config(), or the name of one that comes with slimnets: cifar10,
-digits, fashion_mnist, finetune, folder. The flags go before the recipe. With weights to start from
-(imagenet, or a file) the recipe is finetune: first the new classifier on features that are computed
-once, then all layers. What is in the data, and what is wrong with it, is told before anything is
-built.
+digits, fashion_mnist, finetune, folder, vww. The flags go before the recipe. With weights to start
+from (imagenet, or a file) the recipe is finetune: first the new classifier on features that are
+computed once, then all layers. What is in the data, and what is wrong with it, is told before
+anything is built.
 
 The folder receives best.keras, last.keras, best.json (what it is), labels.txt, history.csv,
 curves.png, config.json and result.json. If the data has test images, the best model is evaluated on

@@ -300,7 +300,7 @@ def test_each_target_has_its_own_ends(model, images, target, kind):
 
 
 @pytest.mark.slow
-def test_tensorflow_lite_micro_gives_the_same_output():
+def test_tensorflow_lite_micro_gives_the_same_output(tmp_path):
     """MobileNetV1 0.25 at 96 pixels, the network of TFLite Micro's person detection."""
     from tflite_micro import runtime
 
@@ -308,6 +308,7 @@ def test_tensorflow_lite_micro_gives_the_same_output():
     pixels = smooth_images(12).repeat(3, 1).repeat(3, 2)
     result = tflite.convert(
         net,
+        tmp_path / "person.tflite",
         target="micro",
         calibration=pixels / 127.5 - 1,
         preprocessing=slimnets.preprocessing(net),
@@ -319,7 +320,12 @@ def test_tensorflow_lite_micro_gives_the_same_output():
     expected = run(result.bytes, values, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
     fast = run(result.bytes, values)
     assert np.abs(fast.astype(int) - expected).max() <= 2
-    micro = runtime.Interpreter.from_bytes(result.bytes, arena_size=300_000)
+    assert result.firmware.header == tmp_path / "person.h"
+    # The first calibration image, as the firmware is given it.
+    first = ", ".join(map(str, values[0].ravel()[:8]))
+    assert f"kTestInput[27648] = {{\n    {first}" in result.firmware.source.read_text()
+    arena = result.firmware.arena.size_bytes
+    micro = runtime.Interpreter.from_bytes(result.bytes, arena_size=arena)
     for value, reference in zip(values, expected, strict=True):
         micro.set_input(value[np.newaxis], 0)
         micro.invoke()

@@ -1,0 +1,1 @@
+"""What a microcontroller's firmware needs beside a .tflite file."""
