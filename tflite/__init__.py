@@ -8,6 +8,8 @@ from importlib import import_module
 _HOME = {
     "convert": "converter",
     "Conversion": "converter",
+    "convert_detector": "detectors",
+    "DetectorConversion": "detectors",
     "ConversionReport": "measuring.reports",
     "representative_dataset": "quantizing.calibration",
     "Predictor": "predictor",

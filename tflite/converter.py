@@ -157,7 +157,7 @@ def convert(
         TypeError: an argument of the wrong type.
         OSError: `out` cannot be written.
     """
-    device, form = _check_options(precision, target, input_type, output_type, batch_size)
+    device, form = check_options(precision, target, input_type, output_type, batch_size)
     _check_choice("effort", effort, targets.EFFORTS)
     texts = _check_texts(metadata)
     if out is not None:
@@ -166,21 +166,9 @@ def convert(
     shape = keras_models.check(model)
     kept = _check_keep(keep, model, precision, device)
     labels = check_labels(labels, model.outputs[0].shape[-1])
-    images = None
-    if calibration is not None or precision in _CALIBRATED:
-        images = calibration_images.collect(calibration, shape)
-    image, doubts = _decide_input(preprocessing, shape, images)
-    doubts += _check_images(images, image, precision)
-
-    samples, source = images, "calibration images"
-    if samples is None:
-        samples, source = _noise(image, shape), "seeded noise"
-    deployed, rewriting = model, ()
-    if optimize:
-        deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])
-        doubts += found
-    lowered = lower(deployed, form, image, images, effort, kept)
-    doubts += _check_float_operators(lowered.unkept or lowered.file, precision, device)
+    made = make(model, shape, device, form, calibration, preprocessing, optimize, effort, kept)
+    lowered, image, images, doubts = made.lowered, made.image, made.images, made.doubts
+    samples, source, rewriting = made.samples, made.source, made.rewriting
     data = _finish(
         lowered.file, Metadata(image=image, labels=labels, **{"name": model.name, **texts})
     )
@@ -210,10 +198,61 @@ def convert(
     return Conversion(_write(data, report, out), data, report, firmware)
 
 
+@dataclass(frozen=True)
+class Made:
+    """A file without signature and metadata, and what it took.
+
+    Attributes:
+        lowered: the file.
+        image: how pixels become the model's input, if it is known.
+        images: the calibration's; None: there are none.
+        samples: images to compare on, and where they come from, `source`.
+        rewriting: what each pass did.
+        doubts: what the user should know.
+    """
+
+    lowered: Any
+    image: ImageInput | None
+    images: np.ndarray | None
+    samples: np.ndarray
+    source: str
+    rewriting: Iterable["PassReport"]
+    doubts: list[str]
+
+
+def make(
+    model: "keras.Model",
+    shape: tuple[int, int, int],
+    device: targets.Target,
+    form: Form,
+    calibration: Iterable[np.ndarray] | np.ndarray | None,
+    preprocessing: Any,
+    optimize: bool = True,
+    effort: str = "normal",
+    kept: tuple[str, ...] = (),
+) -> Made:
+    """The file of a model with one input of `shape` and one output; arguments as `convert`'s."""
+    precision, images = form.precision, None
+    if calibration is not None or precision in _CALIBRATED:
+        images = calibration_images.collect(calibration, shape)
+    image, doubts = _decide_input(preprocessing, shape, images)
+    doubts += _check_images(images, image, precision)
+    samples, source = images, "calibration images"
+    if samples is None:
+        samples, source = _noise(image, shape), "seeded noise"
+    deployed, rewriting = model, ()
+    if optimize:
+        deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])
+        doubts += found
+    lowered = lower(deployed, form, image, images, effort, kept)
+    doubts += _check_float_operators(lowered.unkept or lowered.file, precision, device)
+    return Made(lowered, image, images, samples, source, rewriting, doubts)
+
+
 # --- Arguments ---------------------------------------------------------------------------------
 
 
-def _check_options(
+def check_options(
     precision: str,
     target: str,
     input_type: str | None,

@@ -10,6 +10,8 @@ from tflite.files.compiled import is_compiled
 from tflite.files.reading import open_file
 from tflite.files.records import Graph, Operation, human_bytes, read_graph
 
+# The custom operator that a detector's file ends in.
+DETECTION_OPERATOR = "TFLite_Detection_PostProcess"
 _AFTER = "follows an operator that does not map (one partition only)"
 _LISTED = 6
 
@@ -164,13 +166,18 @@ def _share_before(verdicts: list[OperationVerdict], offender: int | None) -> flo
 
 
 def _boundary(op: Operation, graph: Graph) -> str:
-    """How a QUANTIZE or DEQUANTIZE that only serves a float32 end of the model is reported.
+    """How what only serves a float32 end of the model is reported; a detector's last operator too.
 
     The compiler leaves it on the CPU and still maps what lies between ("Operation is otherwise
     supported, but not mapped due to some unspecified limitation" in its table).
     """
     if op.name == "QUANTIZE" and op.inputs[0] in graph.inputs and op.inputs[0].type == "float32":
         return "converts the float32 input; ask for a uint8 or int8 input to drop it"
+    if op.name == DETECTION_OPERATOR:
+        return "chooses the boxes, which the Edge TPU does not do"
+    read = [reader for reader in graph.operations if op.outputs[0] in reader.inputs]
+    if op.name == "DEQUANTIZE" and read and all(r.name == DETECTION_OPERATOR for r in read):
+        return f"feeds {DETECTION_OPERATOR}, which takes no int8"
     if (
         op.name == "DEQUANTIZE"
         and op.outputs[0] in graph.outputs

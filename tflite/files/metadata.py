@@ -21,7 +21,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflite.files import flatbuffer
+from tflite.files import detection_metadata, flatbuffer
 from tflite.files.labels import read_labels
 from tflite.files.packed import packed_text
 from tflite.files.reading import File, open_file
@@ -347,7 +347,7 @@ def _encode(model: schema.ModelT, metadata: Metadata) -> bytes:
         10,
         {
             2: writer.tables([_encode_input(writer, graph, metadata)]),
-            3: writer.tables([_encode_output(writer, model, graph, metadata)]),
+            3: writer.tables(_encode_outputs(writer, model, graph, metadata)),
         },
     )
     fields = {
@@ -411,6 +411,14 @@ def _describe_input(tensor: schema.TensorT, image: ImageInput | None) -> str:
         return f"{what} Pixels 0..255 minus 128: no other arithmetic is needed."
     mean, std = image.of_file.mean[0], image.of_file.std[0]
     return f"{what} (pixel - {mean:g}) / {std:g} for pixels 0..255."
+
+
+def _encode_outputs(
+    writer: _Writer, model: schema.ModelT, graph: schema.SubGraphT, metadata: Metadata
+) -> list[int]:
+    if len(graph.outputs) == 4:  # only a detector's
+        return detection_metadata.encode_outputs(writer, metadata.labels, LABELS_FILE)
+    return [_encode_output(writer, model, graph, metadata)]
 
 
 def _encode_output(

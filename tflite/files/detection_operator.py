@@ -1,0 +1,149 @@
+"""TFLite_Detection_PostProcess: decoding and suppression as the last operator of a detector's file.
+
+Source: TensorFlow `lite/kernels/detection_postprocess.cc`, which LiteRT, Coral's and MediaPipe's
+runtimes have built in. It is appended to the flatbuffer here: no TensorFlow is needed, and order,
+names and shapes of its ends are what readers expect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
+
+NAME = "TFLite_Detection_PostProcess"
+# Of boxes, classes, scores and count: what pycoral's `detect` calls them in a file's signature.
+OUTPUT_NAMES = ("output_3", "output_2", "output_1", "output_0")
+SCALES = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which boxes a file gives.
+
+    Attributes:
+        max_detections: how many slots there are; unused ones are zero.
+        score_threshold: 0 to 1.
+        iou_threshold: above 0, at most 1.
+        classes: without the background.
+
+    Suppression is class by class: the operator's faster way leaves the previous picture's boxes in
+    unused slots.
+    """
+
+    classes: int
+    max_detections: int = 25
+    score_threshold: float = 0.01
+    iou_threshold: float = 0.6
+
+
+def append(
+    model: schema.ModelT, codes: int, scores: int, anchors: np.ndarray, choice: Choice
+) -> None:
+    """Let the file end in the operator.
+
+    Args:
+        model: its tensors `codes` (1, n, 4; y, x, height, width) and `scores` (1, n, K), int8,
+            uint8 or float32, by index; K is the classes, or one more with the background first.
+        anchors: float32 (n, 4); y, x, height, width, fractions of the picture.
+    """
+    graph = model.subgraphs[0]
+    inputs = [_real(model, index) for index in (codes, scores)]
+    inputs.append(_constant(model, np.ascontiguousarray(anchors, np.float32), "anchors"))
+    slots = choice.max_detections
+    shapes = ([1, slots, 4], [1, slots], [1, slots], [1])
+    outputs = [
+        _tensor(model, shape, name) for shape, name in zip(shapes, OUTPUT_NAMES, strict=True)
+    ]
+    operator = schema.OperatorT(
+        opcodeIndex=_code(model, schema.BuiltinOperator.CUSTOM, NAME),
+        inputs=np.asarray(inputs, np.int32),
+        outputs=np.asarray(outputs, np.int32),
+        customOptions=np.frombuffer(_options(choice), np.uint8),
+        customOptionsFormat=schema.CustomOptionsFormat.FLEXBUFFERS,
+    )
+    graph.operators.append(operator)
+    graph.outputs = np.asarray(outputs, np.int32)
+
+
+def _options(choice: Choice) -> bytes:
+    builder = flexbuffers.Builder()
+    with builder.Map():
+        builder.Int("max_detections", choice.max_detections)
+        builder.Int("max_classes_per_detection", 1)
+        builder.Int("detections_per_class", choice.max_detections)
+        builder.Bool("use_regular_nms", True)
+        builder.Float("nms_score_threshold", choice.score_threshold)
+        builder.Float("nms_iou_threshold", choice.iou_threshold)
+        builder.Int("num_classes", choice.classes)
+        for key, value in SCALES.items():
+            builder.Float(key, value)
+    return bytes(builder.Finish())
+
+
+def _real(model: schema.ModelT, index: int) -> int:
+    """The tensor in float32, by a DEQUANTIZE where it is not: the operator takes no int8."""
+    graph = model.subgraphs[0]
+    tensor = graph.tensors[index]
+    if tensor.type == schema.TensorType.FLOAT32:
+        return index
+    real = _tensor(model, [int(n) for n in tensor.shape], f"real_{index}")
+    graph.operators.append(
+        schema.OperatorT(
+            opcodeIndex=_code(model, schema.BuiltinOperator.DEQUANTIZE),
+            inputs=np.asarray([index], np.int32),
+            outputs=np.asarray([real], np.int32),
+        )
+    )
+    return real
+
+
+def _constant(model: schema.ModelT, values: np.ndarray, name: str) -> int:
+    model.buffers.append(schema.BufferT(data=np.frombuffer(values.tobytes(), np.uint8)))
+    index = _tensor(model, list(values.shape), name)
+    model.subgraphs[0].tensors[index].buffer = len(model.buffers) - 1
+    return index
+
+
+def _tensor(model: schema.ModelT, shape: list[int], name: str) -> int:
+    graph = model.subgraphs[0]
+    made = schema.TensorT(shape=np.asarray(shape, np.int32), type=schema.TensorType.FLOAT32)
+    made.name, made.buffer = name, 0
+    graph.tensors.append(made)
+    return len(graph.tensors) - 1
+
+
+def _code(model: schema.ModelT, builtin: int, custom: str | None = None) -> int:
+    for index, code in enumerate(model.operatorCodes):
+        known = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if known == builtin and custom is None:
+            return index
+    # DEQUANTIZE of int8 is of version 2.
+    version = 1 if custom else 2
+    model.operatorCodes.append(
+        schema.OperatorCodeT(
+            builtinCode=builtin,
+            deprecatedBuiltinCode=builtin,
+            customCode=custom,
+            version=version,
+        )
+    )
+    return len(model.operatorCodes) - 1
+
+
+def alone(anchors: np.ndarray, width: int, choice: Choice) -> schema.ModelT:
+    """A file of nothing but the operator, on float codes and scores (1, n, `width`).
+
+    What it says to a network's heads is what the whole file should.
+    """
+    graph = schema.SubGraphT(tensors=[], operators=[], name="main")
+    model = schema.ModelT(
+        version=3, operatorCodes=[], subgraphs=[graph], buffers=[schema.BufferT()], description=""
+    )
+    codes = _tensor(model, [1, len(anchors), 4], "codes")
+    scores = _tensor(model, [1, len(anchors), width], "scores")
+    graph.inputs = np.asarray([codes, scores], np.int32)
+    append(model, codes, scores, anchors, choice)
+    return model
