@@ -444,7 +444,7 @@ def in_channels(image: Image.Image, channels: int) -> Image.Image:
         # What a viewer shows on a white page, not the hidden colours under transparent pixels.
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _without_ends(picture: Image.Image, tall: int, wide: int) -> Image.Image:

@@ -193,7 +193,13 @@ def _normalized(
     batches: tf.data.Dataset, preprocessing: Preprocessing, kind: tf.DType
 ) -> tf.data.Dataset:
     """Pixels as the network takes them, in float32 after arithmetic of this kind."""
-    scale, offset = (tf.constant(v, kind) for v in preprocessing.affine())
-    return batches.map(
-        lambda x, y: (tf.cast(tf.cast(x, kind) * scale + offset, tf.float32), y), tf.data.AUTOTUNE
-    )
+    (height, width), channels = preprocessing.size, preprocessing.channels
+    # A row at a time: TensorFlow takes five times as long where three numbers repeat.
+    scale, offset = (tf.constant(np.tile(v, width), kind) for v in preprocessing.affine())
+
+    def normalize(pixels: tf.Tensor, labels: tf.Tensor):
+        rows = tf.cast(tf.reshape(pixels, (-1, height, width * channels)), kind)
+        rows = tf.cast(rows * scale + offset, tf.float32)
+        return tf.reshape(rows, (-1, height, width, channels)), labels
+
+    return batches.map(normalize, tf.data.AUTOTUNE)
