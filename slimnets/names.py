@@ -107,6 +107,7 @@ PUBLIC = {
         "make_divisible",
     ),
     "slimnets.dense.anchors": ("anchors",),
+    "slimnets.dense.annotations": ("Annotations", "read_annotations"),
     "slimnets.dense.assignment": ("Objects", "box_targets"),
     "slimnets.dense.decoding": ("Detections", "detect"),
     "slimnets.dense.losses": ("detection_losses", "pixel_loss"),
