@@ -46,7 +46,12 @@ TFLITE_LEAVES = (
 TFLITE_USERS = ("cli", "evaluation", "benchmark", "optimization")
 
 # tflite: the door imports the rooms, the rooms what lies under all of them.
-TFLITE_DOOR = ("tflite.converter", "tflite.detectors", "tflite.predictor")
+TFLITE_DOOR = (
+    "tflite.converter",
+    "tflite.detector_converter",
+    "tflite.predictor",
+    "tflite.detector",
+)
 TFLITE_ROOMS = ("rewriting", "quantizing", "edgetpu", "measuring", "micro")
 # A conversion report says what the Edge TPU will take. Other rooms do not know of each other.
 TFLITE_ROOM_ARROWS = {("measuring", "edgetpu")}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tflite.files import flatbuffer
+from tflite.files.detection_operator import is_detector
 from tflite.files.metadata import read_metadata
 from tflite.files.reading import open_file
 from tflite.runtime import Session
@@ -57,6 +58,10 @@ class Predictor:
             raise ValueError(
                 f"Predictor runs files with one image input; {file.name} has {inputs}."
             )
+        if is_detector(file.model):
+            raise ValueError(
+                f"{file.name} gives boxes, not probabilities: tflite.Detector runs it."
+            )
         metadata = read_metadata(file)
         self._name = file.name
         self.labels = metadata.labels
@@ -90,7 +95,7 @@ class Predictor:
             batch = self._check_preprocessed(images)
             outputs = self._session.run(batch if self.image is None else self.image.to_file(batch))
         else:
-            outputs = np.concatenate([*self._of_pixels(_pixels_only(images))])
+            outputs = np.concatenate([*self._of_pixels(pixels_only(images))])
         return softmax(outputs) if self.gives == "logits" else outputs
 
     def _of_pixels(self, images: Sequence[Any]) -> Iterator[np.ndarray]:
@@ -120,7 +125,7 @@ class Predictor:
         return batch.astype(np.float32)
 
 
-def _pixels_only(images: Any) -> Sequence[Any]:
+def pixels_only(images: Any) -> Sequence[Any]:
     """One image or several as a list, none of them an array of floating-point numbers."""
     several = isinstance(images, (list, tuple)) or (hasattr(images, "ndim") and images.ndim == 4)
     images = list(images) if several else [images]

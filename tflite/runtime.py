@@ -90,6 +90,13 @@ class Session:
         """Outputs, float32 (N, ...), for images, float32 (N, *input_shape) in the input space."""
         return np.concatenate([output for output, _ in self.steps(images)])
 
+    def run_all(self, image: np.ndarray) -> list[np.ndarray]:
+        """Every output, float32 in the file's order, for one image (*input_shape)."""
+        with errors_named(self._name):
+            self._invoke(self.quantize(image[np.newaxis]))
+            details = self._interpreter.get_output_details()
+        return [dequantize(self._interpreter.get_tensor(d["index"]), d) for d in details]
+
     def steps(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         """Runs batch by batch; gives the outputs and how many images they belong to."""
         size = self.batch or len(images)

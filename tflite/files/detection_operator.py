@@ -13,6 +13,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
+from tflite.files.flatbuffer import operator_name
+
 NAME = "TFLite_Detection_PostProcess"
 # Of boxes, classes, scores and count: what pycoral's `detect` calls them in a file's signature.
 OUTPUT_NAMES = ("output_3", "output_2", "output_1", "output_0")
@@ -37,6 +39,12 @@ class Choice:
     max_detections: int = 25
     score_threshold: float = 0.01
     iou_threshold: float = 0.6
+
+
+def is_detector(model: schema.ModelT) -> bool:
+    """Whether a file ends in the operator."""
+    operators = model.subgraphs[0].operators or []
+    return any(operator_name(model, operator) == NAME for operator in operators[-1:])
 
 
 def append(

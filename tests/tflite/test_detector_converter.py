@@ -98,6 +98,18 @@ def test_an_int8_file_has_a_scale_for_codes_and_one_for_scores(int8):
     assert {tensor.type for op in body for tensor in op.outputs} == {"int8"}
 
 
+def test_a_detectors_file_is_run_by_its_own_class_and_by_no_other(float32, pictures, images):
+    with pytest.raises(ValueError, match=r"gives boxes, not probabilities: tflite\.Detector"):
+        tflite.Predictor(float32.bytes)
+    detector = tflite.Detector(float32.bytes)
+    (found,) = detector.detect(pictures.images[0], score_threshold=0.5)
+    boxes, classes, scores, _ = run(float32.bytes, images[:1])
+    assert found[0].label == pictures.class_names[int(classes[0, 0])]
+    assert found[0].score == pytest.approx(scores[0, 0], abs=1e-4)
+    np.testing.assert_allclose(found[0].box, np.clip(boxes[0, 0], 0, 1), atol=1e-4)
+    assert all(one.score > 0.5 for one in found)
+
+
 def test_all_but_the_end_of_a_detector_maps_to_an_edge_tpu(int8):
     report = tflite.check_edgetpu(int8.bytes)
     assert report.ok
@@ -146,6 +158,10 @@ def test_mediapipe_finds_the_same_objects(model, pictures, images):
     [
         ({"scores": "relu"}, "scores must be 'sigmoid' or 'softmax'"),
         ({"anchors": np.ones((3, 4))}, r"anchors must be \(\d+, 4\) for this model"),
+        (
+            {"preprocessing": slimnets.preprocessing("mobilenet_v1")},
+            "must squeeze the whole picture",
+        ),
         ({"iou_threshold": 0}, "iou_threshold must be a number from 0 to 1"),
         ({"labels": ["background", "0", "1", "7"]}, "3 classes, but 4 labels"),
     ],

@@ -129,6 +129,7 @@ def convert_detector(
     if out is not None:
         out = writing.check_writable(out)
     shape = keras_models.check(packed)
+    _check_whole(preprocessing)
     made = make(packed, shape, device, form, calibration, preprocessing, effort=effort)
 
     flat = flatbuffer.unpack(made.lowered.file)
@@ -160,6 +161,17 @@ def _checked(choice: Choice) -> Choice:
         if not isinstance(value, int | float) or not low <= value <= 1:
             raise ValueError(f"{name} must be a number from 0 to 1, got {value!r:.80}.")
     return choice
+
+
+def _check_whole(preprocessing: Any) -> None:
+    crop = getattr(preprocessing, "crop_fraction", 1)
+    if crop != 1 or getattr(preprocessing, "keep_aspect_ratio", False):
+        raise ValueError(
+            "preprocessing of a detector must squeeze the whole picture to the model's size "
+            "(crop_fraction=1, keep_aspect_ratio=False), for boxes are fractions of what the model "
+            f"sees; got crop_fraction={crop}, "
+            f"keep_aspect_ratio={getattr(preprocessing, 'keep_aspect_ratio', False)}."
+        )
 
 
 def _packed(model: "keras.Model", scores: str) -> tuple["keras.Model", int, int]:
