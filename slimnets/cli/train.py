@@ -32,6 +32,7 @@ Example:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,16 +86,18 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     from slimnets.training.checkpoints import Terminated
     from slimnets.training.loop import train
 
+    # To look at all pictures takes a while; once is enough.
+    load = functools.cache(data.load)
     try:
         with heartbeat():
-            result = train(config, options.workdir)
+            result = train(config, options.workdir, load=load)
     except Terminated as ended:
         raise Ended(str(ended)) from ended
     console.print(
         f"best epoch {result['best_epoch']}: val accuracy {result['val_accuracy']:.2%} "
         f"→ {result['checkpoint']}"
     )
-    source = data.load(config.data.source)
+    source = load(config.data.source)
     if "test" in source.splits:
         tested = evaluation.evaluate(result["checkpoint"], source, "test")
         result["test"] = tested.to_dict()

@@ -123,21 +123,22 @@ def held_out(where: object, class_names: Sequence[str], whole: Split) -> dict[st
     Raises:
         ValueError: a class has one picture only.
     """
-    order = stratified_order(whole.labels)
-    count = max(round(len(whole) * _VAL_FRACTION), len(class_names))
-    val, train = [*order[:count]], [*order[count:]]
-    for label, name in enumerate(class_names):
-        if (whole.labels == label).sum() < 2:
+    counts = np.bincount(whole.labels, minlength=len(class_names))
+    for name, count in zip(class_names, counts, strict=True):
+        if count < 2:
             raise ValueError(
                 f"{where}: class {name} has no image left for the val split; two images a class "
                 "are the least."
             )
-        # Of a class with few images among many, the cut may have left all on one side.
-        for giver, taker in ((train, val), (val, train)):
-            if not (whole.labels[taker] == label).any():
-                moved = next(index for index in giver if whole.labels[index] == label)
-                giver.remove(moved)
-                taker.append(moved)
+    order = stratified_order(whole.labels)
+    count = max(round(len(whole) * _VAL_FRACTION), len(class_names))
+    val, train = [*order[:count]], [*order[count:]]
+    # Of a class with few images among many, the cut may have left all on one side.
+    for giver, taker in ((train, val), (val, train)):
+        for label in np.setdiff1d(np.arange(len(class_names)), whole.labels[taker]):
+            moved = next(index for index in giver if whole.labels[index] == label)
+            giver.remove(moved)
+            taker.append(moved)
     return {"train": whole.select(np.array(train)), "val": whole.select(np.array(val))}
 
 

@@ -1,5 +1,7 @@
 """What a training sees: random parts, changed, mixed, balanced; again with the same seed."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from slimnets.data import augmentation, mixing, pipeline
 from slimnets.data.splits import Source, Split
 from slimnets.training.config import check_config
 from slimnets.training.data_sets import class_weights
-from tflite.images import Preprocessing
+from tflite.images import EncodedImage, Preprocessing
 
 SMALL = Preprocessing(size=(24, 24), crop_fraction=1.0)
 
@@ -117,6 +119,35 @@ def test_everything_at_once_repeats_with_the_seed_and_differs_by_epoch(photos):
     assert (second == again[1]).all()
     assert (first != second).any()
     assert (first != epochs(1)[0]).any()
+
+
+def test_a_pass_that_was_begun_counts_whether_or_not_it_was_read(photos):
+    """`training.loop` goes on after a kill by beginning the passes that were made before."""
+
+    def third(read):
+        batches = pipeline.training_dataset(photos, SMALL, num_classes=2, **EVERYTHING, seed=0)
+        for _ in range(2):
+            iterator = iter(batches)
+            if read:
+                next(iterator)
+        images, _ = next(iter(batches))
+        return images.numpy()
+
+    np.testing.assert_array_equal(third(read=True), third(read=False))
+
+
+def test_a_jpeg_inside_a_file_of_many_gives_the_same_parts(photos, tmp_path):
+    whole, places = b"", []
+    for path in photos.images:
+        content = Path(path).read_bytes()
+        places.append(EncodedImage(str(tmp_path / "many"), len(whole), len(content), path))
+        whole += content
+    (tmp_path / "many").write_bytes(whole)
+    inside = Split(tuple(places), photos.labels, photos.looks)
+    for options in ({"crop_area": (0.4, 0.9)}, {}):
+        np.testing.assert_array_equal(
+            batch_of(inside, **options)[0], batch_of(photos, **options)[0]
+        )
 
 
 # --- Changes of single images --------------------------------------------------------------------
