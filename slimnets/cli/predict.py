@@ -6,11 +6,13 @@ An IMAGE is a file, a folder (all images in it, but no hidden ones) or a pattern
 that cannot be read are named on standard error, the others are answered all the same, and the exit
 code is 1. How images are prepared and what the classes are called is said by the .tflite file's
 metadata, or by the .json beside a .keras file (else its name tells the first and labels.txt the
-second). --save writes the picture with its answer, or every picture into a folder.
+second). --save writes the picture with its answer, or every picture into a folder. A detector's
+.tflite file is answered with the objects of each image whose score is above --least.
 
 Example:
   slimnets predict cats_and_dogs.tflite garden.jpg sofa.jpg --top=2
   slimnets predict cats_and_dogs.tflite holidays 'more/*.jpg' --save=answers
+  slimnets predict detector.tflite street.jpg --least=0.5 --save=found.png
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from rich.table import Table
 
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
+from slimnets.cli.objects import is_detector_file, predict_objects
 from slimnets.cli.outcomes import PartialFailure
 from tflite.images import image_files
 
@@ -40,6 +43,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 def define_flags(define: Flags) -> None:
     define.integer("top", 5, "classes to show", lower_bound=1)
+    define.float("least", 0.3, "score of the objects to show", lower_bound=0, upper_bound=1)
     define.string("delegate", None, "library that runs a .tflite file, such as libedgetpu.so.1")
     define.string("save", None, "picture file, or folder, for the images with their answers")
     define.string(
@@ -62,6 +66,10 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     file, *words = args
     images = [image for word in words for image in _images(word)]
     places = _places(images, options.save)
+    if is_detector_file(file):
+        return predict_objects(
+            file, images, places, options.least, options.delegate, console, _no_image
+        )
     if file.endswith(".keras"):
         running.start_keras()
     from slimnets.evaluation import open_classifier
@@ -141,18 +149,24 @@ def _answers(
 
 
 def _answer(probabilities: Callable[[Sequence[Any]], np.ndarray], image: str) -> _Answer:
-    path = Path(image)
-    if path.is_dir():
-        return _Answer(image, error=f"no images in {image}")
-    if not path.exists():
-        what = "no file matches" if glob.has_magic(image) else "there is no image"
-        return _Answer(image, error=f"{what} {image}")
+    if error := _no_image(image):
+        return _Answer(image, error=error)
     try:
         (row,) = probabilities([image])
     except Exception as error:
         told = str(error) or type(error).__name__
         return _Answer(image, error=told if image in told else f"{image}: {told}")
     return _Answer(image, row)
+
+
+def _no_image(image: str) -> str | None:
+    """Why there is no file of this name to read."""
+    if Path(image).is_dir():
+        return f"no images in {image}"
+    if not Path(image).exists():
+        what = "no file matches" if glob.has_magic(image) else "there is no image"
+        return f"{what} {image}"
+    return None
 
 
 def _best(row: np.ndarray, names: tuple[str, ...], kind: str, top: int) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def classifier(monkeypatch):
 
     def use(function=_colours, labels=("red", "green", "blue"), are_probabilities=True):
         opened = evaluation.Classifier(function, labels, are_probabilities)
-        monkeypatch.setattr(evaluation, "open_classifier", lambda file, like: opened)
+        monkeypatch.setattr(evaluation, "open_classifier", lambda file, **_: opened)
 
     use()
     return use
