@@ -112,6 +112,8 @@ PUBLIC = {
     "slimnets.dense.decoding": ("Detections", "detect"),
     "slimnets.dense.losses": ("detection_losses", "pixel_loss"),
     "slimnets.dense.precision": ("mean_iou", "mean_precision"),
+    "slimnets.export.saved_model": ("export_saved_model",),
+    "slimnets.export.to_onnx": ("export_onnx",),
     "slimnets.network": ("end_points",),
     "slimnets.preprocessing": ("Preprocessing",),
     "slimnets.scopes": ("training_scope",),

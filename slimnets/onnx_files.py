@@ -76,11 +76,11 @@ class OnnxSession:
         about: what the file says of itself.
     """
 
-    def __init__(self, path: str | os.PathLike, num_threads: int | None = None) -> None:
+    def __init__(self, path: str | os.PathLike | bytes, num_threads: int | None = None) -> None:
         """Loads the file.
 
         Args:
-            path: of a .onnx file.
+            path: of a .onnx file, or its bytes.
             num_threads: of ONNX Runtime's kernels; None: as many as it likes.
 
         Raises:
@@ -88,9 +88,14 @@ class OnnxSession:
             ModuleNotFoundError: ONNX Runtime is not installed.
             ValueError: ONNX Runtime cannot load it, or its input is not one image.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no model file {path}.")
+        content = path
+        if not isinstance(path, bytes):
+            path = Path(path)
+            if not path.is_file():
+                raise FileNotFoundError(f"there is no model file {path}.")
+            content = os.fspath(path)
+        else:
+            path = "the given ONNX bytes"
         runtime = _runtime(path)
         options = runtime.SessionOptions()
         options.log_severity_level = 3
@@ -100,7 +105,7 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = runtime.InferenceSession(
-                os.fspath(path), options, providers=["CPUExecutionProvider"]
+                content, options, providers=["CPUExecutionProvider"]
             )
             self.about = read_about(self._session.get_modelmeta().custom_metadata_map)
         # ONNX Runtime's exceptions have no common base but Exception.
@@ -117,10 +122,14 @@ class OnnxSession:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """The first output for a batch of the input's type."""
-        return self._session.run(None, {self._name: batch})[0]
+        return self.run_all(batch)[0]
+
+    def run_all(self, batch: np.ndarray) -> list[np.ndarray]:
+        """All outputs, in the file's order."""
+        return self._session.run(None, {self._name: batch})
 
 
-def _runtime(path: Path) -> Any:
+def _runtime(path: Path | str) -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError as error:

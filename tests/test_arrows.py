@@ -16,7 +16,7 @@ PACKAGES = ("slimnets", "tflite", "configs")
 # slimnets from top to bottom: a module imports what stands in a lower row, or beside it in its own.
 SLIMNETS = (
     ("cli",),
-    ("training", "optimization", "evaluation", "benchmark", "report", "charts"),
+    ("training", "optimization", "evaluation", "benchmark", "export", "report", "charts"),
     ("data", "complexity", "sidecar", "onnx_files"),
     ("catalog",),
     ("nets",),
@@ -43,7 +43,7 @@ TFLITE_LEAVES = (
     "tflite.hints",
     "tflite.progress",
 )
-TFLITE_USERS = ("cli", "evaluation", "benchmark", "optimization")
+TFLITE_USERS = ("cli", "evaluation", "benchmark", "export", "optimization")
 
 # tflite: the door imports the rooms, the rooms what lies under all of them.
 TFLITE_DOOR = (
@@ -83,6 +83,7 @@ ANY_BACKEND = tuple(
 # Modules of one name that mean one thing in two places; everything else has a name of its own.
 SAME_NAME: dict[str, str] = {
     "benchmark": "a command is called as what it runs",
+    "export": "the same",
 }
 
 # --- The rules -----------------------------------------------------------------------------------

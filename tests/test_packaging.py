@@ -32,7 +32,6 @@ DECLARED_WITHOUT_AN_IMPORT = {
     "tensorflow-model-optimization",
     "tf-keras",
     "jax",
-    "tf2onnx",
     "ruff",
     "setuptools",
 }

@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": "the most probable classes of images",
     "convert": "turn a trained model into a .tflite file for a device",
     "benchmark": "how fast files run here, side by side, and whether int8 pays",
+    "export": "an ONNX file, a SavedModel or PyTorch's weights of a trained model",
     "compile": "run Coral's compiler on an int8 .tflite file, where it is installed",
     "inspect": "what is inside a .tflite file and how LiteRT would run it",
     "import-weights": "load weights from elsewhere and save them as a file of ours",

@@ -1,0 +1,1 @@
+"""Trained models for other runtimes: ONNX, TensorFlow's SavedModel, PyTorch's weights."""
