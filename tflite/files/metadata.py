@@ -21,7 +21,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflite.files import detection_metadata, flatbuffer
+from tflite.files import detection_metadata, flatbuffer, segmentation_metadata
 from tflite.files.labels import read_labels
 from tflite.files.packed import packed_text
 from tflite.files.reading import File, open_file
@@ -348,6 +348,7 @@ def _encode(model: schema.ModelT, metadata: Metadata) -> bytes:
         {
             2: writer.tables([_encode_input(writer, graph, metadata)]),
             3: writer.tables(_encode_outputs(writer, model, graph, metadata)),
+            **segmentation_metadata.custom_fields(writer, model),
         },
     )
     fields = {
