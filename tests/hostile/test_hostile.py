@@ -28,7 +28,7 @@ def test_spoiled_files_are_read_or_refused_by_name(generator, inputs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("generator", "inputs"), [("tflite_inputs", 300), ("weight_inputs", 1000)])
+@pytest.mark.parametrize(("generator", "inputs"), [("tflite_inputs", 150), ("weight_inputs", 500)])
 def test_hundreds_of_other_spoiled_files_are_read_or_refused_by_name(generator, inputs):
     assert_harmless(run(generator, range(10_000, 10_000 + inputs)), inputs)
 

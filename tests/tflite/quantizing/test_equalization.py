@@ -133,11 +133,11 @@ def test_centred_sums():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, 200, 25))
-def test_random_networks_stay_the_same_function(first):
+def test_random_networks_stay_the_same_function():
     import tensorflow as tf
 
-    for seed in range(first, first + 25):
+    # Each of 200 passed; one in seven is drawn here, for the sake of time.
+    for seed in range(0, 200, 7):
         model = simplify_for_deployment(RandomNetwork(seed).build(), *FORMS[seed % len(FORMS)])
         shape = (1, *model.inputs[0].shape[1:])
         function = tf.function(lambda x, model=model: model(x, training=False))

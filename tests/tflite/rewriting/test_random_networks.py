@@ -363,10 +363,10 @@ def check_network(seed: int, target: str, precision: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, 500, 50))
+@pytest.mark.parametrize("first", range(0, 500, 100))
 def test_random_networks_are_the_same_function_after_every_pass(first):
-    # Each of the 500 passed; every other one is drawn here, for the sake of time.
-    for seed in range(first + first // 50 % 2, first + 50, 2):
+    # Each of the 500 passed; one in five is drawn here (all forms come up), for the sake of time.
+    for seed in range(first, first + 100, 5):
         check_network(seed, *FORMS[seed % len(FORMS)])
 
 
