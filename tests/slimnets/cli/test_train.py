@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from slimnets import cli
-from tests.slimnets.cli.test_commands import slimnets
+from tests.helpers.tiny_training import make_tiny
 
 DIGITS = str(Path(__file__).parents[3] / "configs" / "digits.py")
 PHOTOS = ("--data=folder:photos", "--model=mobilenet_v2")
@@ -105,9 +105,9 @@ def photos(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_and_a_networks_name_are_enough(photos, tmp_path):
-    done = slimnets(
-        "train",
+def test_a_folder_and_a_networks_name_are_enough(photos, tmp_path, monkeypatch, capsys):
+    make_tiny(monkeypatch.setattr)
+    words = [
         f"--data=folder:{photos}",
         "--model=mobilenet_v1_025",
         "--input_size=64",
@@ -115,9 +115,9 @@ def test_a_folder_and_a_networks_name_are_enough(photos, tmp_path):
         "--config.data.shift=3",
         f"--workdir={tmp_path}/run",
         "--json",
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    ]
+    assert cli.main(["train", *words]) == 0
+    result = json.loads(capsys.readouterr().out)
     assert result["classes"] == ["bright", "dark"]
     recorded = json.loads((tmp_path / "run" / "config.json").read_text())
     assert recorded["data"]["source"] == f"folder:{photos}"
@@ -125,22 +125,23 @@ def test_a_folder_and_a_networks_name_are_enough(photos, tmp_path):
     assert recorded["model"]["input_size"] == [64, 64]
 
 
-@pytest.mark.slow
-def test_short_flags_go_before_a_recipe(photos, tmp_path):
-    done = slimnets(
+def test_short_flags_go_before_a_recipe():
+    from slimnets.cli import train
+    from slimnets.cli.command_flags import Flags
+
+    words = [
         "train",
         f"--config={DIGITS}",
-        f"--data=folder:{photos}",
+        "--data=folder:photos",
         "--epochs=1",
         "--batch_size=8",
         "--learning_rate=0.01",
         "--input_size=32",
-        f"--workdir={tmp_path}/run",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "INFO: Created" not in done.stderr
-    recorded = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert recorded["data"]["source"] == f"folder:{photos}"
-    assert (recorded["epochs"], recorded["batch_size"]) == (1, 8)
-    assert recorded["learning_rate"]["peak"] == 0.01
-    assert recorded["model"]["name"] == "mobilenet_v1_025"
+    ]
+    flags = Flags(words)
+    train.define_flags(flags)
+    flags.values(words)
+    config = train._config(flags.values)
+    assert (config.data.source, config.epochs, config.batch_size) == ("folder:photos", 1, 8)
+    assert (config.learning_rate.peak, config.model.input_size) == (0.01, (32, 32))
+    assert config.model.name == "mobilenet_v1_025"

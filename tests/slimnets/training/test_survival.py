@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ import pytest
 from slimnets.training import checkpoints, default_config, results
 from slimnets.training.checkpoints import Standing
 from slimnets.training.results import Results
+from tests.helpers.tiny_training import make_tiny
 
-EPOCHS, STEPS = 3, 9  # of 1,197 digits in batches of 128
+EPOCHS, STEPS = 4, 9  # of 1,197 digits in batches of 128
 
 
 def config(**changes):
@@ -134,27 +135,34 @@ def test_a_run_of_the_same_config_goes_on_and_one_of_another_sets_it_aside(tmp_p
     (tmp_path / "config.json").write_bytes(of())
     assert results.has_checkpoint(tmp_path, of())
     assert results.has_checkpoint(tmp_path, of(**{"checkpoint.minutes": 1.0}))
-    other = of(epochs=4)
+    other = of(epochs=5)
     assert not results.has_checkpoint(tmp_path, other)
     with caplog.at_level(logging.WARNING, logger="absl"):
         Results(tmp_path, {"config.json": other}).begin()
     assert (tmp_path / "earlier-1.checkpoint.npz").read_text() == "state"
     assert (tmp_path / "earlier-1.config.json").read_bytes() == of()
     assert "not at its end" in caplog.text
-    assert "epochs: 3 → 4" in caplog.text
+    assert "epochs: 4 → 5" in caplog.text
 
 
 # --- The training --------------------------------------------------------------------------------
 
 
 def train_in_a_process(folder, kill_at=None, where="step", sign=signal.SIGKILL):
-    """Trains in a process of its own, which is sent a signal at its `kill_at`-th step or save."""
+    """Trains in a process of its own, which is sent a signal at its `kill_at`-th step or save, or
+    ("time") at whatever moment of a step."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["slimnets.training.loop"])  # TensorFlow's import, once
+    context.set_forkserver_preload(_IMPORTED)
     process = context.Process(target=_train, args=(str(folder), kill_at, where, sign))
     process.start()
     process.join(timeout=240)
     return process.exitcode
+
+
+# Once, in the process that all others are forked from.
+_IMPORTED = ["slimnets.training.loop", "sklearn.datasets", "matplotlib.backends.backend_agg"]
+# With the checkpoint that follows every second one; a little more than it is.
+_SECONDS_A_STEP = 0.02
 
 
 def _train(folder, kill_at, where, sign):
@@ -168,11 +176,11 @@ def _train(folder, kill_at, where, sign):
         os.kill(os.getpid(), sign)
 
     def step(self, batch, logs=None):
-        if where == "step" and next(steps) == kill_at:
+        n = next(steps)
+        if where == "step" and n == kill_at:
             end()
-        if where == "time" and next(steps) == 1:
-            signal.signal(signal.SIGALRM, end)
-            signal.setitimer(signal.ITIMER_REAL, kill_at)
+        if where == "time" and n == int(kill_at):
+            threading.Timer((kill_at - n) * _SECONDS_A_STEP, end).start()
         count_step(self, batch, logs)
 
     def replace(source, target):  # the moment when a temporary file is finished
@@ -182,11 +190,22 @@ def _train(folder, kill_at, where, sign):
 
     callbacks.KeepRun.on_train_batch_end = step
     os.replace = replace
+    make_tiny()
     try:
         train(config(), folder)
     except checkpoints.Terminated as ended:
         Path(folder, "said").write_text(str(ended))
         sys.exit(143)
+
+
+def steps_kept(folder):
+    """How many steps the checkpoint holds; 0 without one."""
+    path = folder / "checkpoint.npz"
+    if not path.exists():
+        return 0
+    with np.load(path) as file:
+        at = json.loads(file["note"].tobytes())["standing"]
+    return at["epoch"] * STEPS + at["step"]
 
 
 def weights(folder, name):
@@ -203,18 +222,24 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_ends_with_the_same_weights_to_the_bit(undisturbed, tmp_path):
-    # In an epoch's midst, inside a save, at a random moment, and politely.
-    killed = -signal.SIGKILL
-    assert train_in_a_process(tmp_path, 4) == killed
-    assert train_in_a_process(tmp_path, 3, "save") == killed
-    assert len([p for p in tmp_path.iterdir() if p.name.startswith(".")]) == 1
-    moment = 0.01 + time.time() % 0.5
-    assert train_in_a_process(tmp_path, moment, "time") == killed, f"after {moment} s"
-    assert train_in_a_process(tmp_path, 2, sign=signal.SIGTERM) == 143
+def test_killed_five_times_at_random_it_ends_with_the_same_weights_to_the_bit(
+    undisturbed, tmp_path
+):
+    rng = np.random.default_rng()  # another moment in every run of the suite
+    moments = [(float(rng.uniform(3, 7)), "time") for _ in range(4)]
+    moments.insert(2, (int(rng.integers(1, 3)), "save"))
+    kept = 0
+    for moment, where in moments:
+        assert train_in_a_process(tmp_path, moment, where) == -signal.SIGKILL, moments
+        left = [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
+        assert len(left) == 1 if where == "save" else len(left) <= 1, (left, moments)
+        assert steps_kept(tmp_path) >= kept, moments  # no checkpoint is lost
+        kept = steps_kept(tmp_path)
+    assert kept > 0, moments
+    assert train_in_a_process(tmp_path, 2, sign=signal.SIGTERM) == 143  # and once politely
     assert "the same command goes on" in (tmp_path / "said").read_text()
-    assert train_in_a_process(tmp_path) == 0
     (tmp_path / "said").unlink()
+    assert train_in_a_process(tmp_path) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         p.name for p in undisturbed.iterdir()
     )
@@ -222,11 +247,11 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights_to_the_bit(undisturb
         json.loads((folder / "result.json").read_text()) for folder in (tmp_path, undisturbed)
     )
     assert ours["steps"] == EPOCHS * STEPS
-    assert ours["history"] == theirs["history"]
+    assert ours["history"] == theirs["history"], moments
     assert ours["best_epoch"] == theirs["best_epoch"]
     for name in ("last.keras", "best.keras"):
         for one, other in zip(weights(tmp_path, name), weights(undisturbed, name), strict=True):
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(one, other, str(moments))
 
 
 @pytest.mark.slow
