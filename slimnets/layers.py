@@ -102,13 +102,20 @@ def conv(
     normalizer: bool | None = None,
     use_bias: bool | None = None,
     padding: str | None = None,
+    kernel_initializer: Any = None,
+    bias_initializer: Any = "zeros",
 ) -> Any:
     """Convolution [→ batch norm] [→ activation]: (B, H, W, C) → (B, H/stride, W/stride, depth).
 
     Arguments left None come from the scope's "conv"; activation="linear" means none.
     """
     options = _options(
-        "conv", activation=activation, normalizer=normalizer, use_bias=use_bias, padding=padding
+        "conv",
+        activation=activation,
+        normalizer=normalizer,
+        use_bias=use_bias,
+        padding=padding,
+        kernel_initializer=kernel_initializer,
     )
     x, padding = _pad(x, options, kernel, stride, rate, name)
     convolution = keras.layers.Conv2D(
@@ -120,6 +127,7 @@ def conv(
         padding=padding,
         use_bias=options["use_bias"],
         kernel_initializer=_fresh(options.get("kernel_initializer", "glorot_uniform")),
+        bias_initializer=bias_initializer,
         kernel_regularizer=options.get("kernel_regularizer"),
         name=f"{name}.conv",
     )

@@ -47,8 +47,11 @@ def train_head(
     rate = keras.optimizers.schedules.CosineDecay(
         config.head.learning_rate, config.head.epochs * steps
     )
-    head.compile(keras.optimizers.Adam(rate), recipe.build_loss(config, copy), metrics=["accuracy"])
-    told = head.fit(
+    linear = _without_relu(head)
+    linear.compile(
+        keras.optimizers.Adam(rate), recipe.build_loss(config, copy), metrics=["accuracy"]
+    )
+    told = linear.fit(
         features,
         labels,
         sample_weight=None if weights is None else labels @ weights,
@@ -62,7 +65,33 @@ def train_head(
         told["loss"][-1],
         told["accuracy"][-1],
     )
-    _classifier(model).set_weights(last.get_weights())
+    trained = _classifier(linear)
+    _classifier(model).set_weights(trained.get_weights())
+    if any(map(_is_relu, head.layers)):
+        scores = keras.Model(linear.input, trained.output).predict(features, verbose=0)
+        kernel, bias = trained.get_weights()
+        _classifier(model).set_weights([kernel, bias - min(0.0, float(scores.min()))])
+
+
+def _without_relu(head: keras.Model) -> keras.Model:
+    """A copy that lets all scores pass.
+
+    SqueezeNet has a ReLU between scores and softmax. A class below it on all images would never
+    learn; raised by one number until nothing is below, the scores pass it with the same softmax.
+    """
+
+    def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if _is_relu(layer):
+            return keras.layers.Identity(name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(head, clone_function=copied)
+    copy.set_weights(head.get_weights())
+    return copy
+
+
+def _is_relu(layer: keras.layers.Layer) -> bool:
+    return getattr(layer, "activation", None) is keras.activations.relu
 
 
 def _classifier(model: keras.Model) -> keras.layers.Layer:

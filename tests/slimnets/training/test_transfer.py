@@ -6,7 +6,7 @@ import pytest
 
 import slimnets
 from slimnets.cli.command_flags import load_recipe
-from slimnets.data import Split
+from slimnets.data import Source, Split
 from slimnets.training import recipe
 from slimnets.training.config import check_config
 from slimnets.training.default_recipe import resolve
@@ -53,7 +53,8 @@ def test_batch_norm_follows_within_the_training(steps, before, after):
 
 
 @pytest.mark.slow
-def test_the_head_learns_what_the_body_sees_and_the_body_stays():
+@pytest.mark.parametrize("network", ["mobilenet_v1_025", "squeezenet1_1"])
+def test_the_head_learns_what_the_body_sees_and_the_body_stays(network):
     """Bright and dark pictures: random features tell them apart."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -62,7 +63,7 @@ def test_the_head_learns_what_the_body_sees_and_the_body_stays():
     images[labels == 1] += 150
     config = check_config(
         {
-            "model": {"name": "mobilenet_v1_025", "input_size": (64, 64)},
+            "model": {"name": network, "input_size": (64, 64)},
             "data": {"flip": True},
             "head": {"epochs": 40, "learning_rate": 0.02},
             "batch_size": 8,
@@ -71,7 +72,8 @@ def test_the_head_learns_what_the_body_sees_and_the_body_stays():
     model = lively(recipe.build_model(config, 2))
     before = [w.copy() for w in model.get_weights()]
     prepare = slimnets.preprocessing(model)
-    train_head(model, config, Split(images, labels), prepare)
+    pictures = Source("pictures", ("dark", "bright"), {"train": Split(images, labels)})
+    train_head(model, config, pictures, prepare)
     changed = [
         i
         for i, (a, b) in enumerate(zip(before, model.get_weights(), strict=True))
