@@ -11,6 +11,7 @@ def get_config():
     config.model.name = "mobilenet_v1_cifar"
     config.model.input_size = (32, 32)
     config.model.kwargs.depth_multiplier = 1.0
+    config.model.kwargs.arg_scope = {"batch_norm": {"momentum": 0.9}}
 
     config.data.source = "cifar10"
     config.data.flip = True

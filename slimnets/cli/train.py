@@ -11,14 +11,19 @@ SOURCE is one of
   builtin:digits, mnist, fashion_mnist, cifar10, cifar100
 and NAME one of `slimnets models`. What else a training needs is chosen to suit them, or stands in a
 recipe: a Python file with get_config(), or the name of one that comes with slimnets: cifar10,
-digits, fashion_mnist, finetune, folder, vww. The flags go before the recipe. With weights to start
-from (imagenet, or a file) the recipe is finetune: first the new classifier on features that are
-computed once, then all layers. What is in the data, and what is wrong with it, is told before
-anything is built.
+cifar100, digits, fashion_mnist, finetune, folder, imagenet_mobilenet_v1, imagenet_mobilenet_v2,
+imagenet_mobilenet_v3, imagenet_shufflenet_v1, imagenet_shufflenet_v2, imagenet_squeezenet. The
+flags go before the recipe. With weights to start from (imagenet, or a file) the recipe is finetune:
+first the new classifier on features that are computed once, then all layers. What is in the data,
+and what is wrong with it, is told before anything is built.
 
 The folder receives best.keras, last.keras, best.json (what it is), labels.txt, history.csv,
-curves.png, config.json and result.json. If the data has test images, the best model is evaluated on
-them at the end.
+curves.png, run.html (a page about it all: curves, confusion, worst mistakes, data, config),
+config.json and result.json. If the data has test images, the best model is evaluated on them at the
+end.
+
+With --config.teacher=NAME or FILE.keras a larger network of the same classes teaches: what it makes
+of each training image counts for --config.distillation.weight of the loss.
 
 The same command again goes on where a killed one stood, or says that it is finished. SIGTERM ends
 with a checkpoint and exit code 143. Another run's files in the folder are kept, as earlier-1.*.
@@ -32,7 +37,6 @@ Example:
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,18 +90,16 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     from slimnets.training.checkpoints import Terminated
     from slimnets.training.loop import train
 
-    # To look at all pictures takes a while; once is enough.
-    load = functools.cache(data.load)
     try:
         with heartbeat():
-            result = train(config, options.workdir, load=load)
+            result = train(config, options.workdir)
     except Terminated as ended:
         raise Ended(str(ended)) from ended
     console.print(
         f"best epoch {result['best_epoch']}: val accuracy {result['val_accuracy']:.2%} "
         f"→ {result['checkpoint']}"
     )
-    source = load(config.data.source)
+    source = data.load(config.data.source)
     if "test" in source.splits:
         tested = evaluation.evaluate(result["checkpoint"], source, "test")
         result["test"] = tested.to_dict()

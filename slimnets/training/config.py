@@ -12,7 +12,7 @@ from ml_collections import ConfigDict, FieldReference
 from tflite.hints import nearest
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
-SCHEDULES = ("constant", "cosine", "exponential", "linear")
+SCHEDULES = ("constant", "cosine", "exponential", "linear", "steps")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 # Sections that hold keyword arguments of something else: any key may be added there, and who
@@ -69,16 +69,22 @@ def default_config() -> ConfigDict:
     config.head.epochs = FieldReference(0)  # or None; 0: it does not
     config.head.learning_rate = 1e-3
 
+    config.teacher = ""  # a larger network to learn from: a catalogue's name or a .keras file
+    config.distillation = ConfigDict()
+    config.distillation.temperature = 4.0  # softens what it says: above 1 shows second choices
+    config.distillation.weight = 0.5  # its share of the loss; the labels have the rest
+
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"
     config.optimizer.kwargs = ConfigDict()  # of the Keras optimizer: momentum, epsilon, …
 
     config.learning_rate = ConfigDict()
-    config.learning_rate.schedule = "cosine"  # constant, cosine, exponential or linear
+    config.learning_rate.schedule = "cosine"  # constant, cosine, exponential, linear or steps
     config.learning_rate.peak = 1e-3
-    config.learning_rate.warmup_epochs = 0.0  # cosine only
-    config.learning_rate.decay_rate = 0.94  # exponential: multiplies the rate …
-    config.learning_rate.decay_epochs = 2.5  # … every so many epochs
+    config.learning_rate.warmup_epochs = 0.0  # from 0 to the peak; the schedule begins after it
+    config.learning_rate.decay_rate = 0.94  # multiplies the rate …
+    config.learning_rate.decay_epochs = 2.5  # … exponential: every so many epochs
+    config.learning_rate.step_epochs = ()  # … steps: after each of these epochs
     config.lock()
     # A locked section refuses new fields; these take any.
     for name in FREE_SECTIONS:
@@ -121,9 +127,10 @@ def check_config(config: Mapping[str, Any]) -> ConfigDict:
             "config.data.color and rand_augment know no opacity: leave them out, or give "
             "config.model.channels 1 or 3."
         )
-    if whole.learning_rate.warmup_epochs and whole.learning_rate.schedule != "cosine":
+    if (whole.learning_rate.schedule == "steps") != bool(whole.learning_rate.step_epochs):
         raise ValueError(
-            "config.learning_rate.warmup_epochs goes with schedule 'cosine' only, got schedule "
+            "config.learning_rate.step_epochs and schedule 'steps' go together, got "
+            f"{tuple(whole.learning_rate.step_epochs)} and schedule "
             f"{whole.learning_rate.schedule!r}."
         )
     return whole.lock()
@@ -191,6 +198,12 @@ def _is_channels(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value in (1, 3, 4)
 
 
+def _is_rising(values: Any) -> bool:
+    if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):
+        return False
+    return all(low < high for low, high in zip((0, *values), values, strict=False))
+
+
 def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda v: v is None or check(v)
 
@@ -241,11 +254,15 @@ _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "data.cutmix": _not_negative,
         "data.balance": (BALANCES.__contains__, f"one of {', '.join(BALANCES)}"),
         "data.class_weights": (_are_weights, "a number above 0 for each class that is named"),
+        "teacher": (lambda v: isinstance(v, str), "a network's name or a .keras file, or empty"),
+        "distillation.temperature": _positive,
+        "distillation.weight": (lambda v: _is_number(v) and 0 < v <= 1, "in (0, 1]"),
         "optimizer.name": (OPTIMIZERS.__contains__, f"one of {', '.join(OPTIMIZERS)}"),
         "learning_rate.schedule": (SCHEDULES.__contains__, f"one of {', '.join(SCHEDULES)}"),
         "learning_rate.peak": _positive,
         "learning_rate.warmup_epochs": _not_negative,
         "learning_rate.decay_rate": (lambda v: _is_number(v) and 0 < v <= 1, "in (0, 1]"),
         "learning_rate.decay_epochs": _positive,
+        "learning_rate.step_epochs": (_is_rising, "numbers above 0, each above the one before"),
     }
 )

@@ -18,6 +18,7 @@ from slimnets.catalog import (
     preprocessing,
     source_requirements,
 )
+from slimnets.training import schedules
 from tflite.images import Preprocessing
 
 _OPTIMIZERS = {
@@ -122,7 +123,7 @@ def settle_batch_norm(model: keras.Model, config: ConfigDict, steps: int) -> Non
 def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """The optimizer of `config.optimizer` on the schedule of `config.learning_rate`."""
     optimizer = _OPTIMIZERS[config.optimizer.name]
-    schedule = _schedule(config, steps_per_epoch)
+    schedule = schedules.learning_rate(config, steps_per_epoch)
     try:
         clip = {"global_clipnorm": config.clip_norm} if config.clip_norm else {}
         return optimizer(schedule, **clip, **config.optimizer.kwargs.to_dict())
@@ -138,30 +139,6 @@ def build_loss(config: ConfigDict, model: keras.Model) -> keras.losses.Loss:
     return keras.losses.CategoricalCrossentropy(
         from_logits=last is not keras.activations.softmax, label_smoothing=config.label_smoothing
     )
-
-
-def _schedule(config: ConfigDict, steps_per_epoch: int):
-    rate = config.learning_rate
-    steps = config.epochs * steps_per_epoch
-    schedules = keras.optimizers.schedules
-    if rate.schedule == "cosine":
-        warmup = round(rate.warmup_epochs * steps_per_epoch)
-        if warmup >= steps:
-            raise ValueError(
-                f"config.learning_rate.warmup_epochs must be below config.epochs "
-                f"({config.epochs}), got {rate.warmup_epochs}."
-            )
-        if not warmup:
-            return schedules.CosineDecay(rate.peak, steps)
-        return schedules.CosineDecay(
-            0.0, steps - warmup, warmup_target=rate.peak, warmup_steps=warmup
-        )
-    if rate.schedule == "exponential":
-        every = max(1, round(rate.decay_epochs * steps_per_epoch))
-        return schedules.ExponentialDecay(rate.peak, every, rate.decay_rate, staircase=True)
-    if rate.schedule == "linear":
-        return schedules.PolynomialDecay(rate.peak, steps, end_learning_rate=0.0)
-    return rate.peak
 
 
 @contextlib.contextmanager
