@@ -92,14 +92,14 @@ def write_report(
     wrong = result.count - int(np.trace(result.confusion))
     sections = [
         _cards(reference, files),
-        _section(
+        section(
             "Training",
             charts.svg(charts.curves(training["history"], training["best_epoch"])),
             f"{training['epochs']} epochs, {training['steps']:,} steps, "
             f"{training['seconds']:.0f} s. The model of epoch {training['best_epoch']} is kept: "
             f"validation accuracy {training['val_accuracy']:.1%}.",
         ),
-        _section(
+        section(
             "Files",
             _file_table(reference, files),
             f"All measured on the same {reference.evaluation.count} test images, the .tflite "
@@ -107,27 +107,34 @@ def write_report(
             "by turns on one CPU thread; –: made for another processor.",
         ),
         '<div class="columns">',
-        _section(
+        section(
             "Accuracy, latency, size",
             charts.svg(charts.tradeoff([_chart_row(file) for file in timed])),
             "The area of a circle is the size of the file.",
         ),
-        _section(
+        section(
             f"Confusion, {confusion_of.name}",
             charts.svg(charts.confusion(result.confusion, class_names)),
             f"{wrong} of {result.count} test images wrong.",
         ),
         "</div>",
-        _section(
+        section(
             "Predictions",
-            f'<div class="samples">{"".join(map(_sample, samples))}</div>',
+            f'<div class="samples">{"".join(map(figure, samples))}</div>',
             f"By {confusion_of.name}. Mistakes first, if there are any.",
         ),
     ]
-    page = _PAGE.format(
-        title=escape(title), summary=escape(summary), style=_STYLE, body="\n".join(sections)
-    )
-    write_bytes(path, page.encode())
+    write_bytes(path, page(title, summary, "\n".join(sections)).encode())
+
+
+def page(title: str, summary: str, body: str) -> str:
+    """A whole page around HTML sections."""
+    return _PAGE.format(title=escape(title), summary=escape(summary), style=_STYLE, body=body)
+
+
+def preformatted(text: str) -> str:
+    """Text as it stands, wide lines to be scrolled."""
+    return f"<pre>{escape(text)}</pre>"
 
 
 def _cards(reference: FileResult, files: Sequence[FileResult]) -> str:
@@ -147,7 +154,8 @@ def _cards(reference: FileResult, files: Sequence[FileResult]) -> str:
     return f'<div class="cards">{items}</div>'
 
 
-def _section(title: str, content: str, caption: str) -> str:
+def section(title: str, content: str, caption: str) -> str:
+    """A part of a page: heading, HTML, a sentence about it."""
     return (
         f"<section><h2>{escape(title)}</h2>{content}"
         f'<p class="caption">{escape(caption)}</p></section>'
@@ -191,7 +199,8 @@ def _chart_row(file: FileResult) -> dict[str, Any]:
     }
 
 
-def _sample(sample: Sample) -> str:
+def figure(sample: Sample) -> str:
+    """The image with what was said of it below."""
     buffer = io.BytesIO()
     Image.fromarray(sample.pixels).save(buffer, format="PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -234,6 +243,7 @@ figure { margin: 0; text-align: center; font-size: 13px }
 figure img { width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated;
              border-radius: 6px; border: 2px solid transparent; background: black }
 figure.wrong img { border-color: var(--red) }
+pre { margin: 0; overflow-x: auto; font-size: 12px }
 .truth { display: block; color: var(--red) }
 @media (max-width: 720px) { .cards, .columns { grid-template-columns: 1fr } }
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,18 @@ import keras
 from absl import logging
 from ml_collections import ConfigDict
 
-from slimnets import charts, data, sidecar
+from slimnets import charts, data, evaluation, sidecar
 from slimnets.data.description import describe
 from slimnets.data.folder import folders_of_classes
-from slimnets.training import checkpoints, data_sets, recipe, results, transfer
+from slimnets.training import (
+    checkpoints,
+    data_sets,
+    distillation,
+    recipe,
+    results,
+    run_page,
+    transfer,
+)
 from slimnets.training.averaging import Average
 from slimnets.training.callbacks import KeepRun, ShowProgress, StopOnNaN, TensorBoard
 from slimnets.training.config import check_config
@@ -24,11 +32,7 @@ from tflite.images import Preprocessing
 
 
 def train(
-    config: Mapping[str, Any],
-    workdir: str | os.PathLike,
-    *,
-    resume: bool = True,
-    load: Callable[[str], data.Source] = data.load,
+    config: Mapping[str, Any], workdir: str | os.PathLike, *, resume: bool = True
 ) -> dict[str, Any]:
     """Trains by a config and keeps the best epoch's model.
 
@@ -43,13 +47,13 @@ def train(
         config: as of `slimnets.training.default_config`.
         workdir: made if it is not there; receives `best.keras` and `last.keras` (float32, no
             optimizer state), `best.json` and `last.json` (what they are: see `slimnets.sidecar`),
-            `labels.txt`, `history.csv` (a line an epoch), `curves.png`, `config.json` (complete)
-            and `result.json`; until the end also `checkpoint.npz`. The files of a run with another
-            config are set aside under other names (`slimnets.training.results`) when the first of
-            these is written; until then they stay as they are.
+            `labels.txt`, `history.csv` (a line an epoch), `curves.png`, `run.html` (a page about it
+            all), `config.json` (complete) and `result.json`; until the end also `checkpoint.npz`.
+            The files of a run with another config are set aside under other names
+            (`slimnets.training.results`) when the first of these is written; until then they stay
+            as they are.
         resume: False trains from the start, whatever is there; the same config's files are then
             set aside too.
-        load: opens the data; who needs it afterwards keeps it by `functools.cache(data.load)`.
 
     Returns:
         A JSON-able dict: checkpoint (path), best_epoch, val_accuracy, val_loss, epochs, steps,
@@ -66,8 +70,9 @@ def train(
     workdir = results.check_folder(workdir)
     sidecar.check_place(workdir / results.BEST)
     recipe.prepare_process(config)
-    source = load(config.data.source)
-    logging.info("%s", describe(source))
+    source = data.load(config.data.source)
+    described = str(describe(source))
+    logging.info("%s", described)
     config = resolve(config, len(source.splits["train"]))
     written = (config.to_json(indent=2) + "\n").encode()
     if resume and (result := results.finished(workdir, written)):
@@ -78,6 +83,8 @@ def train(
     num_classes = len(source.class_names)
     model = recipe.build_model(config, num_classes)
     preprocess = recipe.build_preprocessing(model, config)
+    if config.teacher:
+        model = distillation.taught(model, preprocess, config, source.class_names)
     train_set, val_set = data_sets.build(config, source, preprocess)
     steps = int(train_set.cardinality())
     recipe.settle_batch_norm(model, config, steps * config.epochs)
@@ -115,7 +122,7 @@ def train(
             _fit(model, train_set, val_set, kept, [w for w in watchers if w])
         finally:
             progress.close()
-    return _finish(kept, run, source)
+    return _finish(kept, run, source, described, val_set, preprocess)
 
 
 def _descriptions(
@@ -143,7 +150,14 @@ def _deployable(config: ConfigDict, num_classes: int) -> keras.Model | None:
     return recipe.build_model(config, num_classes, "float32", load=False)
 
 
-def _finish(kept: KeepRun, run: results.Results, source: data.Source) -> dict[str, Any]:
+def _finish(
+    kept: KeepRun,
+    run: results.Results,
+    source: data.Source,
+    about_data: str,
+    val_set: Any,
+    preprocess: Preprocessing,
+) -> dict[str, Any]:
     """Writes what a run ends with, and returns what it gave."""
     at = kept.standing
     history = {name: [row[name] for row in at.history] for name in at.history[0] if name != "epoch"}
@@ -160,6 +174,17 @@ def _finish(kept: KeepRun, run: results.Results, source: data.Source) -> dict[st
         "classes": list(source.class_names),
         "history": history,
     }
+    best = evaluation.open_keras(run.folder / results.BEST).model
+    page = run_page.page(
+        result,
+        kept.config,
+        about_data=about_data,
+        probabilities=best.predict(val_set, verbose=0),
+        split=source.splits["val"],
+        preprocess=preprocess,
+    )
+    run.write(results.PAGE, page.encode())
+    logging.info("the run's page: %s", (run.folder / results.PAGE).resolve())
     run.write(results.RESULT, (json.dumps(result, indent=1) + "\n").encode())
     run.remove(results.CHECKPOINT)
     return result

@@ -24,6 +24,7 @@ LABELS = "labels.txt"
 CONFIG = "config.json"
 HISTORY = "history.csv"
 CURVES = "curves.png"
+PAGE = "run.html"
 CHECKPOINT = "checkpoint.npz"
 RESULT = "result.json"
 TENSORBOARD = "tensorboard"
@@ -41,6 +42,7 @@ _SET_ASIDE = {
     CONFIG: "{}.config.json",
     HISTORY: "{}.history.csv",
     CURVES: "{}.curves.png",
+    PAGE: "{}.run.html",
     RESULT: "{}.result.json",
     TENSORBOARD: "{}.tensorboard",
 }
