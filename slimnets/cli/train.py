@@ -12,10 +12,10 @@ SOURCE is one of
 and NAME one of `slimnets models`. What else a training needs is chosen to suit them, or stands in a
 recipe: a Python file with get_config(), or the name of one that comes with slimnets: cifar10,
 cifar100, digits, fashion_mnist, finetune, folder, imagenet_mobilenet_v1, imagenet_mobilenet_v2,
-imagenet_mobilenet_v3, imagenet_shufflenet_v1, imagenet_shufflenet_v2, imagenet_squeezenet. The
-flags go before the recipe. With weights to start from (imagenet, or a file) the recipe is finetune:
-first the new classifier on features that are computed once, then all layers. What is in the data,
-and what is wrong with it, is told before anything is built.
+imagenet_mobilenet_v3, imagenet_shufflenet_v1, imagenet_shufflenet_v2, imagenet_squeezenet,
+vww. The flags go before the recipe. With weights to start from (imagenet, or a file) the recipe is
+finetune: first the new classifier on features that are computed once, then all layers. What is in
+the data, and what is wrong with it, is told before anything is built.
 
 The folder receives best.keras, last.keras, best.json (what it is), labels.txt, history.csv,
 curves.png, run.html (a page about it all: curves, confusion, worst mistakes, data, config),
@@ -37,6 +37,7 @@ Example:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,16 +91,18 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     from slimnets.training.checkpoints import Terminated
     from slimnets.training.loop import train
 
+    # To look at all pictures takes a while; once is enough.
+    load = functools.cache(data.load)
     try:
         with heartbeat():
-            result = train(config, options.workdir)
+            result = train(config, options.workdir, load=load)
     except Terminated as ended:
         raise Ended(str(ended)) from ended
     console.print(
         f"best epoch {result['best_epoch']}: val accuracy {result['val_accuracy']:.2%} "
         f"→ {result['checkpoint']}"
     )
-    source = data.load(config.data.source)
+    source = load(config.data.source)
     if "test" in source.splits:
         tested = evaluation.evaluate(result["checkpoint"], source, "test")
         result["test"] = tested.to_dict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,11 @@ from tflite.images import Preprocessing
 
 
 def train(
-    config: Mapping[str, Any], workdir: str | os.PathLike, *, resume: bool = True
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike,
+    *,
+    resume: bool = True,
+    load: Callable[[str], data.Source] = data.load,
 ) -> dict[str, Any]:
     """Trains by a config and keeps the best epoch's model.
 
@@ -54,6 +58,7 @@ def train(
             as they are.
         resume: False trains from the start, whatever is there; the same config's files are then
             set aside too.
+        load: opens the data; who needs it afterwards keeps it by `functools.cache(data.load)`.
 
     Returns:
         A JSON-able dict: checkpoint (path), best_epoch, val_accuracy, val_loss, epochs, steps,
@@ -70,7 +75,7 @@ def train(
     workdir = results.check_folder(workdir)
     sidecar.check_place(workdir / results.BEST)
     recipe.prepare_process(config)
-    source = data.load(config.data.source)
+    source = load(config.data.source)
     described = str(describe(source))
     logging.info("%s", described)
     config = resolve(config, len(source.splits["train"]))

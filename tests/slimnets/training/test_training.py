@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-import slimnets
 from slimnets import data, sidecar
 from slimnets.data import pipeline
 from slimnets.evaluation import labels_beside
@@ -24,6 +23,7 @@ from slimnets.training.config import check_config
 from slimnets.training.default_recipe import resolve
 from slimnets.training.loop import train
 from slimnets.training.recipe import build_model, build_optimizer, build_preprocessing
+from tests.helpers.tiny_training import make_tiny, tiny_model
 from tflite.images import Preprocessing
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -55,9 +55,11 @@ def tiny_config(**changes):
         ({"clip_norm": -1}, r"config\.clip_norm must be 0 or more"),
         ({"checkpoint": {"step": 3}}, r"Did you mean checkpoint\.steps"),
         ({"model": {"input_size": 32}}, r"\(height, width\)"),
+        ({"learning_rate": {"schedule": "steps"}}, r"step_epochs and schedule 'steps' go together"),
+        ({"learning_rate": {"step_epochs": (3,)}}, r"go together, got \(3,\) and .*'cosine'"),
         (
-            {"learning_rate": {"schedule": "linear", "warmup_epochs": 1.0}},
-            "goes with schedule 'cosine'",
+            {"learning_rate": {"schedule": "steps", "step_epochs": (6, 3)}},
+            r"each above the one before, got \(6, 3\)",
         ),
     ],
 )
@@ -90,7 +92,7 @@ def test_every_recipe_is_valid_and_its_network_builds(path):
     config = resolve(check_config(runpy.run_path(str(path))["get_config"]()), images=100_000)
     model = build_model(config, num_classes=7, load=False)
     assert model.output_shape == (None, 7)
-    assert model.input_shape == (None, *config.model.input_size, 3)
+    assert model.input_shape == (None, *config.model.input_size, config.model.channels)
     build_optimizer(config, steps_per_epoch=10)
 
 
@@ -103,6 +105,9 @@ def test_every_recipe_is_valid_and_its_network_builds(path):
         ({"schedule": "cosine", "warmup_epochs": 2.0}, 10, 0.25),
         ({"schedule": "cosine", "warmup_epochs": 2.0}, 60, 0.25),
         ({"schedule": "exponential", "decay_rate": 0.5, "decay_epochs": 2.0}, 59, 0.125),
+        ({"schedule": "constant", "warmup_epochs": 2.0}, 5, 0.125),
+        ({"schedule": "constant", "warmup_epochs": 2.0}, 70, 0.5),
+        ({"schedule": "linear", "warmup_epochs": 2.0}, 60, 0.25),
     ],
 )
 def test_schedules_are_where_they_should_be(rate, step, expected):
@@ -235,7 +240,7 @@ def test_images_have_the_channels_of_the_network(channels):
 
 
 @pytest.mark.slow
-def test_a_grey_network_goes_from_training_to_the_device(tmp_path):
+def test_a_grey_network_goes_from_training_to_the_device(tiny, tmp_path):
     import tflite
     from slimnets.evaluation import open_classifier, open_keras
 
@@ -253,11 +258,18 @@ def test_a_grey_network_goes_from_training_to_the_device(tmp_path):
     np.testing.assert_allclose(tflite.Predictor(path).predict([photo]), ours, atol=1e-4)
 
 
+@pytest.fixture
+def tiny(monkeypatch):
+    make_tiny(monkeypatch.setattr)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Two trainings by the same config."""
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
-    return folders, [train(tiny_config(), folder) for folder in folders]
+    with pytest.MonkeyPatch.context() as patch:
+        make_tiny(patch.setattr)
+        return folders, [train(tiny_config(), folder) for folder in folders]
 
 
 @pytest.mark.slow
@@ -300,10 +312,16 @@ def test_a_training_leaves_the_best_model_and_its_records(runs):
         "last.json",
         "last.keras",
         "result.json",
+        "run.html",
     ]
     assert (folder / "labels.txt").read_text().split() == list("0123456789")
     assert json.loads((folder / "config.json").read_text())["epochs"] == 2
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "run.html").read_text("utf-8")
+    for said in ("validation accuracy", "validation images wrong", "1,197 train", "batch_size"):
+        assert said in page
+    assert page.count("<svg") == 2
+    assert 0 < page.count("<figure") <= 24
     header, *rows = (folder / "history.csv").read_text().splitlines()
     assert header == "epoch,accuracy,loss,val_accuracy,val_loss"
     assert [row.split(",")[0] for row in rows] == ["1", "2"]
@@ -336,7 +354,7 @@ def test_a_training_says_what_its_model_is(runs):
         labels=tuple("0123456789"),
         weights="trained on builtin:digits",
     )
-    again = slimnets.create_model(described.network, **described.options)
+    again = tiny_model(described.network, **described.options)
     again.set_weights(model.get_weights())
     image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
     np.testing.assert_array_equal(again.predict_on_batch(image), model.predict_on_batch(image))
@@ -350,7 +368,7 @@ def test_another_programs_best_json_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_mixed_precision_training_saves_a_float32_model(tmp_path):
+def test_a_mixed_precision_training_saves_a_float32_model(tiny, tmp_path):
     config = tiny_config(precision="mixed_bfloat16", epochs=1)
     result = train(config, tmp_path)
     model = keras.models.load_model(tmp_path / "best.keras")
@@ -360,14 +378,14 @@ def test_a_mixed_precision_training_saves_a_float32_model(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_diverging_training_stops(tmp_path):
+def test_a_diverging_training_stops(tiny, tmp_path):
     config = tiny_config(**{"optimizer.name": "sgd", "learning_rate.peak": 1e30})
     with pytest.raises(ValueError, match="last good checkpoint"):
         train(config, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_run_that_fails_leaves_an_earlier_runs_files_as_they_were(runs, tmp_path):
+def test_a_run_that_fails_leaves_an_earlier_runs_files_as_they_were(tiny, runs, tmp_path):
     shutil.copytree(runs[0][0], tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     with pytest.raises(ValueError, match="none yet"):
@@ -376,7 +394,7 @@ def test_a_run_that_fails_leaves_an_earlier_runs_files_as_they_were(runs, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_second_run_keeps_the_first_ones_model_beside_its_own(runs, tmp_path):
+def test_a_second_run_keeps_the_first_ones_model_beside_its_own(tiny, runs, tmp_path):
     shutil.copytree(runs[0][0], tmp_path / "run")
     before = (tmp_path / "run" / "best.keras").read_bytes()
     train(tiny_config(epochs=1), tmp_path / "run")
