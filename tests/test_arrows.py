@@ -55,8 +55,8 @@ TFLITE_DOOR = (
 TFLITE_ROOMS = ("rewriting", "quantizing", "edgetpu", "measuring", "micro")
 # A conversion report says what the Edge TPU will take. Other rooms do not know of each other.
 TFLITE_ROOM_ARROWS = {("measuring", "edgetpu")}
-# In tflite only the rewriting is about Keras models; all else reads files where Keras is not.
-TFLITE_KERAS = ("tflite.rewriting",)
+# In tflite only these are about Keras models; all else reads files where Keras is not.
+TFLITE_KERAS = ("tflite.rewriting", "tflite.quantized_layers", "tflite.fake_operations")
 
 # data: the registry names the kinds of source, each one file; all speak the words of `splits`, and
 # those of files share what has to be done with files.

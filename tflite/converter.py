@@ -32,11 +32,13 @@ from tflite.measuring.diagnosis import quantization_report
 from tflite.measuring.reports import ConversionReport, price_of, report_on
 from tflite.micro.firmware import Firmware, write_firmware
 from tflite.quantizing import calibration as calibration_images
+from tflite.quantizing.effort import Outcome
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import float_operators
 from tflite.quantizing.keeping import check_keep
-from tflite.quantizing.lowering import lower
+from tflite.quantizing.lowering import Lowered, lower
 from tflite.quantizing.tracing import INPUT_NAME
+from tflite.quantizing.unfolding import file_of
 from tflite.runtime import Session
 
 if TYPE_CHECKING:
@@ -117,7 +119,8 @@ def convert(
 
     Args:
         model_or_path: a built functional (or Sequential) Keras 3 model with one image input
-            (height, width, channels) and one output, or the path of its `.keras` file.
+            (height, width, channels) and one output, or the path of its `.keras` file. One that
+            `slimnets.optimization.quantize_aware` made becomes the int8 file that it computes as.
         out: where to write the file; a report goes beside it as `<stem>.report.json`.
             Each is written whole or not at all.
         precision: "float32"; "float16" (weights half, ends float32); "dynamic" (int8 weights);
@@ -127,7 +130,8 @@ def convert(
             `<stem>.h` and `<stem>.cc` go beside the file (see `write_firmware`).
         calibration: for int8 and int16x8: about 100 training images in the model's input space,
             as an array (N, height, width, channels), an iterable of batches, or what
-            `tflite.representative_dataset` gives. Other precisions use them only to verify.
+            `tflite.representative_dataset` gives. Other precisions use them only to verify, as does
+            a model that is quantization-aware already.
         input_type, output_type: "int8", "uint8" or "float32" for an int8 file, "int16" or
             "float32" for int16x8. The target's own default otherwise: android and cpu have uint8
             at both ends, because camera frames are bytes and because MediaPipe refuses int8.
@@ -175,7 +179,7 @@ def convert(
 
     agreement = _verify(model, data, samples[:_AGREEMENT_IMAGES])
     doubts += _check_agreement(agreement, precision, device)
-    if precision == "int8":
+    if precision == "int8" and images is not None:
         doubts += _check_noise(model, data, images, agreement)
     report = report_on(
         data,
@@ -233,18 +237,19 @@ def make(
 ) -> Made:
     """The file of a model with one input of `shape` and one output; arguments as `convert`'s."""
     precision, images = form.precision, None
-    if calibration is not None or precision in _CALIBRATED:
+    aware = _awareness(model, form, device, kept)
+    if calibration is not None or (precision in _CALIBRATED and not aware):
         images = calibration_images.collect(calibration, shape)
     image, doubts = _decide_input(preprocessing, shape, images)
-    doubts += _check_images(images, image, precision)
+    doubts += _check_images(images, image, "float32" if aware else precision)
     samples, source = images, "calibration images"
     if samples is None:
         samples, source = _noise(image, shape), "seeded noise"
     deployed, rewriting = model, ()
-    if optimize:
+    if optimize and not aware:
         deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])
         doubts += found
-    lowered = lower(deployed, form, image, images, effort, kept)
+    lowered = aware or lower(deployed, form, image, images, effort, kept)
     doubts += _check_float_operators(lowered.unkept or lowered.file, precision, device)
     return Made(lowered, image, images, samples, source, rewriting, doubts)
 
@@ -364,6 +369,32 @@ def _check_images(images: np.ndarray | None, image: ImageInput | None, precision
     if image is not None and not found:
         found = calibration_images.range_doubts(images, *image.range)
     return found
+
+
+def _awareness(
+    model: "keras.Model", form: Form, device: targets.Target, kept: tuple[str, ...]
+) -> Lowered | None:
+    """The file that a quantization-aware model computes as; None of any other model."""
+    from tflite.quantized_layers import quantized_input
+
+    first = quantized_input(model)
+    if first is None:
+        return None
+    if form.precision != "int8" or device.name != first.target or form.batch_size != 1 or kept:
+        raise ValueError(
+            f"the model {model.name!r} is quantization-aware: it becomes an int8 file for "
+            f"{first.target!r} with a batch of 1 and nothing kept in float32, and no other. "
+            "Convert the model that it was made of."
+        )
+    file = file_of(model)
+    graph = flatbuffer.unpack(file).subgraphs[0]
+    ends = [flatbuffer.type_name(graph.tensors[i]) for i in (*graph.inputs, *graph.outputs)]
+    if ends != [form.input_type, form.output_type]:
+        raise ValueError(
+            f"the model {model.name!r} was made aware of a file with {' and '.join(ends)} at its "
+            f"ends, not {form.input_type} and {form.output_type}."
+        )
+    return Lowered(file, Outcome("training", "the steps that the model was trained with"))
 
 
 # --- The file ----------------------------------------------------------------------------------

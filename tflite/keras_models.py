@@ -66,6 +66,8 @@ def load_file(path: str | os.PathLike) -> "keras.Model":
     check_keras_archive(path)
     import keras
 
+    import tflite.quantized_layers  # noqa: F401  Keras has to know them
+
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     # A damaged archive can fail anywhere in zipfile, json, h5py or Keras.

@@ -6,6 +6,7 @@ Names load on first use: importing the package imports neither TensorFlow nor tf
 from importlib import import_module
 
 _HOME = {
+    "quantize_aware": "awareness",
     "to_tf_keras": "bridge",
     "from_tf_keras": "bridge",
 }

@@ -1,0 +1,83 @@
+"""Training that knows of its quantization, for every network that has an int8 file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from tflite.converter import convert
+from tflite.files.metadata import read_metadata
+from tflite.hints import did_you_mean
+from tflite.quantizing.unfolding import trainable_model
+
+PRESERVABLE = ("sparsity", "clusters")
+
+
+def quantize_aware(
+    model: keras.Model,
+    target: str = "android",
+    calibration: Iterable[np.ndarray] | np.ndarray | None = None,
+    *,
+    preprocessing: Any = None,
+    effort: str = "normal",
+    preserve: Iterable[str] = (),
+) -> keras.Model:
+    """The network's int8 file as a Keras model that can be trained on.
+
+    What is trained is the graph of the file itself: rewritten for the device, batch norms folded as
+    in inference, channels equalized, weights int8 with a scale a channel, every activation rounded
+    to the very steps of the file, which stay as post-training quantization chose them. It starts
+    where that ends, and `tflite.convert(trained, …)` gives the file that computes the same. (The
+    quantize_model of tensorflow-model-optimization trains the graph as it was before conversion,
+    whose ranges and folding are then not the file's.)
+
+    Train it with a small learning rate (Adam, 1e-4 and less). Probabilities at its end are not
+    rounded to 1/256, so that a loss can tell them apart. Dropout is gone; what it had taught stays.
+
+    Args:
+        model: a Keras 3 model that `tflite.convert` takes.
+        target: of the file: a name in `tflite.TARGETS`.
+        calibration: about 100 training images in the model's input space, as for `convert`.
+        preprocessing: as for `convert`; give the same when the trained model is converted.
+        effort: as for `convert`, of the file that it starts from.
+        preserve: "sparsity": weights that are 0 stay 0; "clusters": weights of an output channel
+            that are equal stay equal. Both need effort "fast", which changes no weight.
+
+    Returns:
+        A functional Keras 3 model, not compiled, of the same input and output; it can be saved as
+        a `.keras` file, which `slimnets.evaluate` and `slimnets convert` read.
+
+    Raises:
+        ValueError: as `convert`; an operator that cannot be trained; an unknown `preserve`.
+    """
+    preserve = (preserve,) if isinstance(preserve, str) else tuple(preserve)
+    for what in preserve:
+        if what not in PRESERVABLE:
+            raise ValueError(
+                f"preserve must be of {', '.join(PRESERVABLE)}, got {what!r:.80}."
+                f"{did_you_mean(what, PRESERVABLE)}"
+            )
+    if preserve and effort != "fast":
+        raise ValueError(
+            f"effort {effort!r} changes weights one by one, so that nothing of {preserve} is left; "
+            "to preserve it pass effort='fast'."
+        )
+    made = convert(
+        model,
+        precision="int8",
+        target=target,
+        calibration=calibration,
+        preprocessing=preprocessing,
+        effort=effort,
+    )
+    return trainable_model(
+        made.bytes,
+        read_metadata(made.bytes).image,
+        target,
+        model.name,
+        sparse="sparsity" in preserve,
+        clusters="clusters" in preserve,
+    )
