@@ -109,6 +109,7 @@ PUBLIC = {
     "slimnets.dense.anchors": ("anchors",),
     "slimnets.dense.annotations": ("Annotations", "read_annotations"),
     "slimnets.dense.assignment": ("Objects", "box_targets"),
+    "slimnets.dense.views": ("augment_objects",),
     "slimnets.dense.decoding": ("Detections", "detect"),
     "slimnets.dense.losses": ("detection_losses", "pixel_loss"),
     "slimnets.dense.precision": ("mean_iou", "mean_precision"),
