@@ -15,6 +15,9 @@ images kept aside (about a minute for MobileNetV2); high tries more ways to do s
 --target=coral --compile runs Coral's compiler on the file, where it is installed (see `slimnets
 compile --help`).
 
+A detector (slimnets.ssdlite) gets a file that ends in boxes, classes, scores and their count, and
+is judged by the objects that it finds.
+
 --target=micro writes FILE.h and FILE.cc beside FILE.tflite: the model as a C array, its operators
 for TFLite Micro's resolver, the size of the arena, and an input with the output it must give.
 
@@ -35,6 +38,7 @@ from rich.text import Text
 
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
+from slimnets.cli.objects import convert_detector, is_detector_model
 from tflite.files.labels import read_labels
 from tflite.targets import EFFORTS, PRECISIONS, TARGETS
 
@@ -78,12 +82,19 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     from slimnets.evaluation import open_keras
 
     file = open_keras(args[0], like=options.like)
-    labels = _labels(options.labels, file.labels, args[0], file.model.outputs[0].shape[-1])
+    detector = is_detector_model(file.model)
+    classes = file.model.get_layer("scores").output.shape[-1] - 1 if detector else None
+    classes = classes or file.model.outputs[0].shape[-1]
+    labels = _labels(options.labels, file.labels, args[0], classes)
     images = None
     if options.calibration:
         images = calibration_images(
             options.calibration, file.preprocessing, options.calibration_images
         )
+    if detector:
+        if options.compile:
+            raise UsageError("--compile is for classifiers; run slimnets compile on the file")
+        return convert_detector(file.model, options, images, file.preprocessing, labels, console)
     conversion = tflite.convert(
         file.model,
         options.out,

@@ -1,4 +1,4 @@
-"""`slimnets predict` with a detector's file: a row an object, and boxes drawn on the pictures."""
+"""Detectors on the command line: `convert` to a file that gives boxes, `predict` to draw them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from slimnets.cli.outcomes import PartialFailure
 
@@ -28,6 +29,61 @@ def is_detector_file(file: str) -> bool:
     from tflite.files.reading import open_file
 
     return is_detector(open_file(file).model)
+
+
+def is_detector_model(model: Any) -> bool:
+    """Whether a Keras model has the heads of `slimnets.ssdlite`."""
+    return {"boxes", "scores"} <= set(getattr(model, "output_names", ()))
+
+
+def convert_detector(
+    model: Any,
+    options: Any,
+    images: Any,
+    preprocessing: Any,
+    labels: Sequence[str],
+    console: Console,
+) -> dict[str, Any]:
+    """`slimnets convert` of a detector; `options` are the command's flags."""
+    from dataclasses import asdict
+
+    import tflite
+    from slimnets.dense.anchors import anchors, style_of
+
+    made = tflite.convert_detector(
+        model,
+        anchors(model),
+        options.out,
+        scores="sigmoid" if style_of(model) == "tensorflow" else "softmax",
+        precision=options.precision,
+        target=options.target,
+        calibration=images,
+        input_type=options.input_type,
+        preprocessing=preprocessing,
+        labels=labels or None,
+        effort=options.effort,
+    )
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("file", str(made.path))
+    table.add_row("form", f"{options.precision} for {options.target}")
+    table.add_row("size", f"{len(made.bytes):,} bytes")
+    table.add_row("gives", "boxes, classes, scores, count")
+    table.add_row("agrees with Keras", str(made.agreement))
+    edgetpu = tflite.check_edgetpu(made.bytes) if options.target == "coral" else None
+    if edgetpu is not None:
+        table.add_row("device", str(edgetpu))
+    for doubt in made.doubts:
+        table.add_row(Text("warning", style="yellow"), doubt)
+    console.print(table)
+    return {
+        "path": str(made.path),
+        "precision": options.precision,
+        "target": options.target,
+        "size": len(made.bytes),
+        "agreement": asdict(made.agreement),
+        "warnings": list(made.doubts),
+        "edgetpu": edgetpu and edgetpu.as_dict(),
+    }
 
 
 def predict_objects(

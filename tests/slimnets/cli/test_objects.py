@@ -72,3 +72,23 @@ def test_images_that_are_none_are_named_and_the_others_answered(capsys):
     result = json.loads(said.out)
     assert [one["image"] for one in result["predictions"]] == ["red.png"]
     assert [one["image"] for one in result["errors"]] == ["broken.png", "nowhere.png"]
+
+
+@pytest.mark.slow
+def test_convert_makes_a_detectors_file(capsys, monkeypatch, tmp_path):
+    import slimnets
+    import tflite
+    from tests.helpers.lively import lively
+
+    shape = (32, 32, 3)
+    model = lively(slimnets.ssdlite("mobilenet_v1_025", num_classes=2, input_shape=shape))
+    model.save("best.keras")
+    (tmp_path / "labels.txt").write_text("dog\ncat\n")
+    words = ["best.keras", "--precision=float32", "--out=cats.tflite", "--json"]
+    assert cli.main(["convert", *words]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["agreement"]["found"] == result["agreement"]["detections"]
+    monkeypatch.undo()
+    made = tflite.Detector(tmp_path / "cats.tflite")
+    assert made.labels == ("dog", "cat")
+    assert made.image.size == shape[:2]
