@@ -4,13 +4,14 @@ TensorFlow's own calibration gives every convolution that feeds a residual ADD t
 sum, not its own (10 of 10 in a MobileNetV2), and knows no channels; so this is a pass of its own.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tflite.files import flatbuffer
+from tflite.files.floors import find_floors
 from tflite.quantizing.execution import Step, in_batches, last_readers, shape_of
 
 # Images go through the network in groups whose largest activation is about so many numbers: a
@@ -18,6 +19,12 @@ from tflite.quantizing.execution import Step, in_batches, last_readers, shape_of
 _NUMBERS_AT_ONCE = 4_000_000
 # Of its range, for N images: min(1/4, 20/N^1.5), which is 2 % for 100.
 _HEADROOM, _MOST_HEADROOM = 20.0, 0.25
+# Values of an activation that its range is judged by, and the shares of its ends that are tried.
+_SAMPLED = 20_000
+_SHARES = np.linspace(1.0, 0.3, 15)
+_CLEARLY_LESS = 0.999
+# A floor is rounded to a step, and what is above it counts: so a little lower.
+_BELOW_FLOOR = 1.02
 
 
 @dataclass(frozen=True)
@@ -27,20 +34,31 @@ class Statistics:
     Attributes:
         low, high: least and greatest value over all images.
         mean: average over the images that weights are fitted to.
+        floor: what lower values were taken for, since they make no difference.
+        sample: (n, channels), some of the values, where the range is to have the least error.
     """
 
     low: np.ndarray
     high: np.ndarray
     mean: np.ndarray
+    floor: np.ndarray | float = -np.inf
+    sample: np.ndarray | None = None
 
     @property
     def range(self) -> tuple[float, float]:
-        """Least and greatest value of all, with 0 among them."""
-        return min(float(self.low.min()), 0.0), max(float(self.high.max()), 0.0)
+        """Least and greatest value of all with 0 among them; narrower where that errs less."""
+        low, high = min(float(self.low.min()), 0.0), max(float(self.high.max()), 0.0)
+        if self.sample is None or not low < high:
+            return low, high
+        values = self.sample.clip(low, high)
+        high *= _best_share(lambda share: _error(values, low, share * high))
+        low *= _best_share(lambda share: _error(values, share * low, high)) if low < 0 else 1
+        return low, high
 
     def moved(self, scale: np.ndarray, shift: np.ndarray) -> "Statistics":
         """Of (values - shift) / scale."""
-        return Statistics(*((each - shift) / scale for each in (self.low, self.high, self.mean)))
+        values = (getattr(self, field.name) for field in fields(self))
+        return Statistics(*(v if v is None else (v - shift) / scale for v in values))
 
 
 def measure(data: bytes, images: np.ndarray, fitted: int | None = None) -> dict[int, Statistics]:
@@ -52,9 +70,11 @@ def measure(data: bytes, images: np.ndarray, fitted: int | None = None) -> dict[
         fitted: so many of them, from the first, count for the means; all by default.
 
     Returns:
-        Statistics of every activation by its tensor's index, the input's first.
+        Statistics of every activation by its tensor's index, the input's first. Where h-swishes
+        tie the channels' sizes, so that equalization cannot help, with samples.
     """
     flat = flatbuffer.unpack(data)
+    floors = find_floors(flat)
     images = in_batches(flat, images)
     fitted = len(images) if fitted is None else fitted
     steps = [Step(flat, position) for position in range(len(flat.subgraphs[0].operators))]
@@ -63,9 +83,12 @@ def measure(data: bytes, images: np.ndarray, fitted: int | None = None) -> dict[
     for start in range(0, len(images), size):
         group = images[start : start + size]
         for index, values in _run(flat, steps, group):
-            sums = found.setdefault(index, _Sums(values.shape[-1]))
+            floor = _BELOW_FLOOR * floors.get(index, -np.inf)
+            sums = found.setdefault(index, _Sums(values.shape[-1], floor))
             sums.add(values, share=np.clip((fitted - start) / len(group), 0, 1))
-    return {index: sums.statistics() for index, sums in found.items()}
+    source = int(flat.subgraphs[0].inputs[0])
+    sampled = {index: bool(floors) and index != source for index in found}
+    return {index: sums.statistics(sampled[index]) for index, sums in found.items()}
 
 
 def merged(
@@ -73,7 +96,8 @@ def merged(
 ) -> dict[int, Statistics]:
     """Of the images of both; `share` of the mean is that of the others."""
     return {
-        index: Statistics(
+        index: replace(
+            found,
             low=np.minimum(found.low, others[index].low),
             high=np.maximum(found.high, others[index].high),
             mean=(1 - share) * found.mean + share * others[index].mean,
@@ -88,14 +112,14 @@ def with_headroom(statistics: Mapping[int, Statistics], images: int) -> dict[int
     One image in N + 1 exceeds the greatest value of N others, and a channel that just fills the
     int8 range is clipped then: with a tenth more for 32 images, networks of two layers gain 3 to 5
     dB on images not seen; for 100, more than a fiftieth gains nothing. Bounds at 0, which a ReLU
-    sets, stay, and so does the input.
+    sets, stay, as do floors, and the input.
     """
     source, *others = statistics
     found = {source: statistics[source]}
     for index in others:
         each = statistics[index]
         more = min(_MOST_HEADROOM, _HEADROOM / images**1.5) * (each.high - each.low)
-        low = np.where(each.low == 0, 0, each.low - more)
+        low = np.where(each.low == 0, 0, np.maximum(each.low - more, each.floor))
         found[index] = replace(each, low=low, high=np.where(each.high == 0, 0, each.high + more))
     return found
 
@@ -103,19 +127,55 @@ def with_headroom(statistics: Mapping[int, Statistics], images: int) -> dict[int
 class _Sums:
     """Statistics in the making."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, floor: float) -> None:
         self.low, self.high = np.full(channels, np.inf), np.full(channels, -np.inf)
         self.total, self.count = np.zeros(channels), 0
+        self.floor, self.sample = floor, []
 
     def add(self, values: np.ndarray, share: float) -> None:
         rows = values.reshape(-1, values.shape[-1])
+        if self.floor > -np.inf:
+            rows = np.maximum(rows, np.float32(self.floor))
+        self._keep(rows)
         self.low = np.minimum(self.low, rows.min(axis=0))
         self.high = np.maximum(self.high, rows.max(axis=0))
         rows = rows[: round(share * len(rows))]
         self.total, self.count = self.total + rows.sum(axis=0), self.count + len(rows)
 
-    def statistics(self) -> Statistics:
-        return Statistics(self.low, self.high, self.total / max(self.count, 1))
+    def statistics(self, sampled: bool) -> Statistics:
+        mean, sample = self.total / max(self.count, 1), None
+        if sampled:
+            sample = _some(np.concatenate(self.sample))
+        return Statistics(self.low, self.high, mean, self.floor, sample)
+
+    def _keep(self, rows: np.ndarray) -> None:
+        if sum(part.size for part in self.sample) < 4 * _SAMPLED:
+            self.sample.append(_some(rows))
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    """Rows by chance, the same every time: so many that they hold as many values as are kept."""
+    count = max(1, _SAMPLED // rows.shape[1])
+    return rows[np.random.default_rng(0).permutation(len(rows))[:count]]
+
+
+def _best_share(error: Callable[[float], float]) -> float:
+    """The share of a range's end with the least error; a larger one where that is no less."""
+    best, least = 1.0, error(1.0)
+    for share in _SHARES[1:]:
+        found = error(share)
+        if found < _CLEARLY_LESS * least:
+            best, least = share, found
+    return best
+
+
+def _error(values: np.ndarray, low: float, high: float) -> float:
+    """Mean squared error of values in 255 steps from low to high."""
+    step = (high - low) / 255
+    if not step > 0:
+        return np.inf
+    rounded = np.rint((values - low) / step).clip(0, 255) * step + low
+    return float(np.square(rounded - values).mean())
 
 
 def _run(flat: schema.ModelT, steps: list[Step], images: np.ndarray):
