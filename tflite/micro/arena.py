@@ -1,16 +1,12 @@
-"""How much memory TFLite Micro's interpreter needs to run a file: its arena, measured."""
+"""How much memory TFLite Micro's interpreter needs to run a file: its arena, estimated."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from tflite import native_output
-from tflite.files.reading import File
-from tflite.files.records import NUMPY_TYPES, Graph, read_graph
+from tflite.files.records import NUMPY_TYPES, Graph
+from tflite.micro.trial import ALIGNMENT
 
-_ALIGNMENT = 16
-_MOST = 1 << 30
 # What stands in the arena besides activations, on a 64-bit machine, as MobileNetV1 was measured: a
 # TfLiteEvalTensor a tensor; a registration and a kernel's own data an operator; a multiplier and a
 # shift an output channel of a convolution.
@@ -35,25 +31,9 @@ class Arena:
     measured: bool
 
 
-def arena_of(file: File) -> Arena:
-    """The arena of a file: measured where the package tflite-micro is installed, else estimated.
-
-    Raises:
-        ValueError: TFLite Micro cannot run the file.
-    """
-    if micro_runtime() is None:
-        return Arena(_aligned(_estimate(read_graph(file))), False)
-    low, high = 0, 1 << 16
-    while not _starts(file.data, high):
-        low, high = high, 2 * high
-        if high > _MOST:
-            raise ValueError(f"{file.name}: TFLite Micro does not start it: {_why(file.data)}.")
-    while high - low > _ALIGNMENT:
-        middle = _aligned((low + high) // 2)
-        if middle >= high:
-            break
-        low, high = (low, middle) if _starts(file.data, middle) else (middle, high)
-    return Arena(high, True)
+def estimated_arena(graph: Graph) -> Arena:
+    """The arena of a file that nothing here can run as a microcontroller does."""
+    return Arena(_aligned(_estimate(graph)), False)
 
 
 def _estimate(graph: Graph) -> int:
@@ -87,34 +67,5 @@ def _planned(spans: list[tuple[int, int, int]]) -> int:
     return max(end for _, end, _, _ in placed)
 
 
-def micro_runtime() -> Any:
-    """The module with TFLite Micro's interpreter; None where tflite-micro is not installed."""
-    try:
-        from tflite_micro import runtime
-    except ImportError:
-        return None
-    return runtime
-
-
-def _starts(content: bytes, size: int) -> bool:
-    try:
-        # It says which buffer was too small.
-        with native_output.intercepted(lambda line: None):
-            micro_runtime().Interpreter.from_bytes(content, arena_size=size)
-    except RuntimeError:
-        return False
-    return True
-
-
-def _why(content: bytes) -> str:
-    said: list[str] = []
-    try:
-        with native_output.intercepted(said.append):
-            micro_runtime().Interpreter.from_bytes(content, arena_size=_MOST // 4)
-    except RuntimeError as error:
-        said.append(str(error))
-    return " ".join(said)[:300]
-
-
 def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return -(-size // ALIGNMENT) * ALIGNMENT

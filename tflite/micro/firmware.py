@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tflite import native_output
 from tflite.files.compiled import is_compiled
 from tflite.files.reading import File, open_file
 from tflite.files.records import NUMPY_TYPES, Graph, Tensor, read_graph
 from tflite.files.writing import atomic_writer, check_writable
 from tflite.litert import OpResolverType, open_interpreter
-from tflite.micro.arena import Arena, arena_of, micro_runtime
+from tflite.micro import trial
+from tflite.micro.arena import Arena, estimated_arena
 from tflite.micro.operators import resolver_methods
 from tflite.runtime import errors_named
 
@@ -88,8 +88,7 @@ def write_firmware(
     namespace = _namespace(out)
     header, source = (check_writable(out.with_suffix(suffix)) for suffix in (".h", ".cc"))
     image = _checked(image, tensor_in)
-    arena = arena_of(file)
-    expected, computed_by = _expected(file, image, arena)
+    arena, expected, computed_by = _tried(file, graph, image)
     made = Firmware(header, source, namespace, methods, arena, computed_by)
     ends = (tensor_in, tensor_out)
     for place, text in (
@@ -136,14 +135,11 @@ def _checked(image: np.ndarray | None, tensor: Tensor) -> np.ndarray:
     return image.reshape(tensor.shape)
 
 
-def _expected(file: File, image: np.ndarray, arena: Arena) -> tuple[np.ndarray, str]:
-    runtime = micro_runtime()
-    if runtime is not None:
-        with native_output.intercepted(lambda line: None):
-            interpreter = runtime.Interpreter.from_bytes(file.data, arena_size=arena.size_bytes)
-            interpreter.set_input(image, 0)
-            interpreter.invoke()
-            return interpreter.get_output(0), "TFLite Micro's reference kernels"
+def _tried(file: File, graph: Graph, image: np.ndarray) -> tuple[Arena, np.ndarray, str]:
+    """The arena, the output for the image, and what computed that."""
+    if trial.is_installed():
+        size, output = trial.run_by_micro(file.data, image, file.name)
+        return Arena(size, True), output, "TFLite Micro's reference kernels"
     with errors_named(file.name):
         interpreter = open_interpreter(
             file.data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
@@ -152,7 +148,8 @@ def _expected(file: File, image: np.ndarray, arena: Arena) -> tuple[np.ndarray, 
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
         interpreter.invoke()
         output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    return output, "LiteRT's reference kernels; a step's difference is none"
+    by = "LiteRT's reference kernels; a step's difference is none"
+    return estimated_arena(graph), output, by
 
 
 def _header(made: Firmware, file: File, ends: tuple[Tensor, Tensor]) -> str:

@@ -10,8 +10,8 @@ from tflite_micro import runtime
 
 import tflite
 from tests.helpers.flatgraph import FlatGraph, conv_options
-from tflite.files.reading import open_file
-from tflite.micro import arena, firmware
+from tflite.files.records import read_graph
+from tflite.micro import arena, trial
 from tflite.micro.operators import resolver_methods
 
 
@@ -94,8 +94,7 @@ def test_the_arena_is_the_least_that_starts(made):
 
 
 def test_without_tflite_micro_the_arena_is_an_estimate_and_says_so(made, monkeypatch, tmp_path):
-    for module in (arena, firmware):
-        monkeypatch.setattr(module, "micro_runtime", lambda: None)
+    monkeypatch.setattr(trial, "is_installed", lambda: False)
     found = tflite.write_firmware(classifier(), tmp_path / "net")
     assert not found.arena.measured
     assert 0.7 < found.arena.size_bytes / made.arena.size_bytes < 1.5
@@ -135,7 +134,7 @@ def test_what_tflite_micro_cannot_run_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_estimate_is_near_the_measure_for_a_real_network(monkeypatch):
+def test_an_estimate_is_near_the_measure_for_a_real_network():
     """A chain of convolutions as MobileNets have."""
     graph = FlatGraph()
     x = graph.input((1, 24, 24, 8))
@@ -144,7 +143,18 @@ def test_an_estimate_is_near_the_measure_for_a_real_network(monkeypatch):
         bias = graph.constant(np.zeros(8), "int32")
         options = conv_options(padding=schema.Padding.SAME)
         x = graph.op("CONV_2D", [x, weights, bias], (1, 24, 24, 8), options, 3)
-    file = open_file(graph.bytes())
-    measured = arena.arena_of(file).size_bytes
-    monkeypatch.setattr(arena, "micro_runtime", lambda: None)
-    assert 0.8 < arena.arena_of(file).size_bytes / measured < 1.5
+    image = np.zeros((1, 24, 24, 8), np.int8)
+    measured, _ = trial.run_by_micro(graph.bytes(), image, "a chain")
+    estimate = arena.estimated_arena(read_graph(graph.bytes()))
+    assert 0.8 < estimate.size_bytes / measured < 1.5
+
+
+def test_what_makes_tflite_micro_abort_is_an_error_here(tmp_path):
+    graph = FlatGraph()
+    # As an untrained network has it, whose activations fade away.
+    x = graph.input((1, 2), scale=8e-9)
+    ends = graph.activation((1, 2), scale=1 / 256, zero_point=-128)
+    graph.op("SOFTMAX", [x], ends, schema.SoftmaxOptionsT(beta=1.0), 2)
+    with pytest.raises(ValueError, match="TFLite Micro cannot run it"):
+        tflite.write_firmware(graph.bytes(), tmp_path / "net")
+    assert not list(tmp_path.iterdir())
