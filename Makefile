@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-fast test-oldest lint clean
+.PHONY: demo test test-fast test-oldest lint docs clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/slimnets demo --out=demo
@@ -25,6 +25,11 @@ test-oldest: $(OLDEST)/.installed
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+# The site of docs/, in build/site.
+docs: $(VENV)/.installed-docs
+	$(PY) docs/make_pages.py
+	$(VENV)/bin/mkdocs build --strict --site-dir build/site
 
 # Makes a virtual environment: $(call create,PYTHON,FOLDER). pip is what is missing where a first
 # attempt stopped half-way (Debian without python3-venv).
@@ -48,6 +53,11 @@ $(VENV)/.installed-test: $(VENV)/.installed tests/requirements-no-deps.txt
 	@echo "== $(VENV): what the tests need besides: JAX, MediaPipe, …: 230 MB, 1 to 2 minutes"
 	@$(VENV)/bin/pip install --editable ".[test]"
 	@$(VENV)/bin/pip install --no-deps --requirement tests/requirements-no-deps.txt
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "== $(VENV): MkDocs: 20 MB"
+	@$(VENV)/bin/pip install --editable ".[docs]"
 	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml setup.py tests/requirements-oldest.txt \

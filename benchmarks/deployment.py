@@ -311,6 +311,10 @@ def main(argv: list[str]) -> None:
     if FLAGS.measure_conversion:
         measure_conversion(FLAGS.measure_conversion)
         return
+    if not FLAGS.json:
+        from tflite.measuring.processor import this_processor
+
+        print(this_processor())
     rows = []
     for section in dict.fromkeys(FLAGS.sections):
         for row in SECTIONS[section]():

@@ -1,0 +1,220 @@
+"""How fast this project's files run beside those that others make of the same networks.
+
+    python benchmarks/peers.py --out=table.md      # about 15 minutes
+
+For each network and precision, the files race in one process, by turns, on one thread: ours; the
+keras.applications twin by `TFLiteConverter` as TensorFlow's guide shows it; the twin by
+`model.export(format="litert")` (float32); torchvision's through ONNX Runtime and through
+litert-torch, where these are installed (float32). A ratio is one of medians, ours over the best
+peer's: below 1, ours is faster. Weights are random, batch norms have the statistics of the images.
+The table says on which processor, with which versions and on which day it was made.
+"""
+
+import contextlib
+import datetime
+import importlib.metadata
+import importlib.util
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags, logging
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", None, "Where to write the table, as Markdown; None: standard output.")
+flags.DEFINE_integer("turns", 60, "Timed runs of every file.", lower_bound=3)
+flags.DEFINE_integer("size", 224, "Height and width of the images.", lower_bound=32)
+flags.DEFINE_list("networks", None, "Of NETWORKS; None: all.")
+
+# Ours, its twin in keras.applications and in torchvision; None: it has none there.
+NETWORKS = {
+    "mobilenet_v1": ("MobileNet", None),
+    "mobilenet_v2": ("MobileNetV2", "mobilenet_v2"),
+    "mobilenet_v3_large": ("MobileNetV3Large", "mobilenet_v3_large"),
+    "mobilenet_v3_small": ("MobileNetV3Small", "mobilenet_v3_small"),
+    "squeezenet1_1": (None, "squeezenet1_1"),
+    "shufflenet_v2": (None, "shufflenet_v2_x1_0"),
+}
+PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+VERSIONS = ("tensorflow", "keras", "ai-edge-litert", "torch", "torchvision", "onnxruntime")
+
+Run = Callable[[], object]
+
+
+def images() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform(-1, 1, (16, FLAGS.size, FLAGS.size, 3)).astype(np.float32)
+
+
+def settled(model):
+    """The model with every batch normalization's statistics those of the images."""
+    for layer in model.layers:
+        if hasattr(layer, "momentum"):
+            layer.momentum = 0.0
+    model(images(), training=True)
+    return model
+
+
+def ours(name: str):
+    import slimnets
+
+    return settled(slimnets.create_model(name, input_shape=(FLAGS.size, FLAGS.size, 3)))
+
+
+def twin(name: str):
+    import keras
+
+    options = {"include_preprocessing": False} if "V3" in name else {}
+    build = getattr(keras.applications, name)
+    return settled(build(weights=None, input_shape=(FLAGS.size, FLAGS.size, 3), **options))
+
+
+def by_guide(model, precision: str) -> bytes:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision in ("int8", "int16x8"):
+        converter.representative_dataset = lambda: ([image[None]] for image in images())
+        sets = tf.lite.OpsSet
+        int16 = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        whole = int16 if precision == "int16x8" else sets.TFLITE_BUILTINS_INT8
+        converter.target_spec.supported_ops = [whole]
+    if precision == "int8":
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+    with contextlib.redirect_stdout(sys.stderr):
+        return converter.convert()
+
+
+def by_export(model) -> bytes:
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        model.export(f"{folder}/net.tflite", format="litert")
+        return Path(folder, "net.tflite").read_bytes()
+
+
+def by_onnx_runtime(name: str) -> Run:
+    import torch
+    import torchvision
+
+    from slimnets.onnx_files import OnnxSession
+
+    network = torchvision.models.get_model(name, weights=None).eval()
+    image = np.moveaxis(images()[:1], -1, 1).copy()
+    with tempfile.TemporaryDirectory() as folder:
+        torch.onnx.export(network, (torch.from_numpy(image),), f"{folder}/net.onnx")
+        session = OnnxSession(f"{folder}/net.onnx", 1)
+    return lambda: session.run(image)
+
+
+def by_litert_torch(name: str) -> bytes:
+    import litert_torch
+    import torch
+    import torchvision
+
+    network = torchvision.models.get_model(name, weights=None).eval()
+    image = torch.from_numpy(np.moveaxis(images()[:1], -1, 1).copy())
+    with tempfile.TemporaryDirectory() as folder:
+        litert_torch.convert(network, (image,)).export(f"{folder}/net.tflite")
+        return Path(folder, "net.tflite").read_bytes()
+
+
+def installed(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+def peers(name: str, precision: str, apart) -> dict[str, Run]:
+    """What runs the network otherwise; `apart` is its keras.applications twin."""
+    from tflite.measuring.timing import invocation
+
+    torch_name = NETWORKS[name][1]
+    makers: dict[str, Callable[[], Run]] = {}
+    if apart is not None:
+        makers["TFLiteConverter"] = lambda: invocation(by_guide(apart, precision))
+        if precision == "float32":
+            makers["export(litert)"] = lambda: invocation(by_export(apart))
+    if torch_name and precision == "float32":
+        if installed("torch", "torchvision", "onnxruntime"):
+            makers["ONNX Runtime"] = lambda: by_onnx_runtime(torch_name)
+        if installed("litert_torch", "torchvision"):
+            makers["litert-torch"] = lambda: invocation(by_litert_torch(torch_name))
+    found = {}
+    for peer, make in makers.items():
+        try:
+            found[peer] = make()
+        except Exception as error:  # whatever a peer's converter raises
+            logging.warning("%s %s by %s: %s", name, precision, peer, str(error)[:200])
+    return found
+
+
+def rows() -> list[tuple[str, str, float, dict[str, float]]]:
+    """(network, precision, our milliseconds, a peer's each)."""
+    import tflite
+    from tflite.measuring.timing import invocation, time_calls
+
+    found = []
+    for name in FLAGS.networks or NETWORKS:
+        application = NETWORKS[name][0]
+        model, apart = ours(name), None if application is None else twin(application)
+        for precision in PRECISIONS:
+            file = tflite.convert(
+                model, precision=precision, target="cpu", calibration=images(), effort="fast"
+            )
+            others = peers(name, precision, apart)
+            calls = [invocation(file.bytes), *others.values()]
+            mine, *theirs = time_calls(calls, runs=FLAGS.turns, most_seconds=60)
+            times = {p: t.median for p, t in zip(others, theirs, strict=True)}
+            found.append((name, precision, mine.median, times))
+            logging.info("%s %s: %.2f ms, %s", name, precision, mine.median, times)
+    return found
+
+
+def table(found: list[tuple[str, str, float, dict[str, float]]]) -> str:
+    from tflite.measuring.processor import this_processor
+
+    used = []
+    for package in VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            used.append(f"{package} {importlib.metadata.version(package)}")
+    float32 = {name: mine for name, precision, mine, _ in found if precision == "float32"}
+    lines = [
+        f"{this_processor()}; {', '.join(used)}; {datetime.date.today()}; one thread, "
+        f"{FLAGS.size}×{FLAGS.size}, medians of {FLAGS.turns} runs by turns. The machine is "
+        "shared: read ratios.",
+        "",
+        "| network | precision | ms | / own float32 | / best peer | peers, ms |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    ratios: dict[str, list[float]] = {}
+    for name, precision, mine, times in found:
+        ratio = "–"
+        if times:
+            ratios.setdefault(precision, []).append(mine / min(times.values()))
+            ratio = f"{ratios[precision][-1]:.2f}"
+        others = ", ".join(f"{peer} {ms:.2f}" for peer, ms in times.items()) or "none here"
+        own = mine / float32[name]
+        lines.append(f"| {name} | {precision} | {mine:.2f} | {own:.2f} | {ratio} | {others} |")
+    means = {p: math.exp(sum(map(math.log, r)) / len(r)) for p, r in ratios.items()}
+    said = ", ".join(f"{precision} {mean:.2f}" for precision, mean in means.items())
+    return (
+        "\n".join([*lines, "", f"Geometric means of the ratios to the best peer: {said}."]) + "\n"
+    )
+
+
+def main(argv: list[str]) -> None:
+    text = table(rows())
+    if FLAGS.out:
+        from tflite.files.writing import atomic_writer
+
+        with atomic_writer(FLAGS.out) as file:
+            file.write(text.encode())
+    print(text)
+
+
+if __name__ == "__main__":
+    app.run(main)
