@@ -37,6 +37,7 @@ COMMANDS = {
     "benchmark": "how fast files run here, side by side, and whether int8 pays",
     "export": "an ONNX file, a SavedModel or PyTorch's weights of a trained model",
     "compile": "run Coral's compiler on an int8 .tflite file, where it is installed",
+    "optimize": "train on to fit int8, to have zeros or few values: smaller files, compared",
     "inspect": "what is inside a .tflite file and how LiteRT would run it",
     "import-weights": "load weights from elsewhere and save them as a file of ours",
     "demo": "train, convert, evaluate and report on handwritten digits, in minutes",

@@ -7,6 +7,10 @@ from importlib import import_module
 
 _HOME = {
     "quantize_aware": "awareness",
+    "prune": "pruning",
+    "pruning_step": "pruning",
+    "cluster": "clustering",
+    "optimize": "procedure",
     "to_tf_keras": "bridge",
     "from_tf_keras": "bridge",
 }

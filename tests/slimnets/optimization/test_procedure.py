@@ -1,0 +1,96 @@
+"""Pruning and clustering on the bridge, and the whole way from a file to a smaller one."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import slimnets
+from slimnets import sidecar
+from slimnets.cli import main
+from slimnets.optimization import cluster, from_tf_keras, prune, pruning_step
+
+
+def tiny() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    images = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="first")(images)
+    x = layers.ReLU(6)(layers.BatchNormalization(name="bn")(x))
+    x = layers.Conv2D(16, 1, activation="relu", name="second")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(images, layers.Dense(10, activation="softmax", name="head")(x), name="tiny")
+
+
+def trained(twin, callbacks=()):
+    images = np.random.default_rng(0).normal(0, 1, (16, 8, 8, 3)).astype(np.float32)
+    twin.compile("adam", "sparse_categorical_crossentropy")
+    twin.fit(images, np.arange(16) % 10, batch_size=4, verbose=0, callbacks=list(callbacks))
+    return from_tf_keras(twin)
+
+
+def kernel(model, name: str) -> np.ndarray:
+    return model.get_layer(name).get_weights()[0]
+
+
+@pytest.mark.slow
+def test_the_smallest_weights_become_zero():
+    model = trained(prune(tiny(), 0.75, steps=4), [pruning_step()])
+    assert (kernel(model, "second") == 0).mean() == 0.75
+    assert (kernel(model, "head") == 0).mean() == 0.75
+    assert (kernel(model, "first") == 0).sum() == 0
+
+
+@pytest.mark.slow
+def test_two_of_each_four_inputs_become_zero():
+    model = trained(prune(tiny(), "2:4", steps=4), [pruning_step()])
+    for name in ("second", "head"):
+        fours = np.moveaxis(kernel(model, name), -2, -1).reshape(-1, 4)
+        assert ((fours == 0).sum(axis=1) >= 2).all()
+
+
+@pytest.mark.slow
+def test_clusters_have_few_values_and_keep_zeros():
+    model = tiny()
+    weights = kernel(model, "second")
+    weights[..., ::2] = 0
+    model.get_layer("second").kernel.assign(weights)
+    clustered = trained(cluster(model, 4, preserve_sparsity=True))
+    assert len(np.unique(kernel(clustered, "second"))) <= 4
+    assert (kernel(clustered, "second")[..., ::2] == 0).all()
+    assert len(np.unique(kernel(trained(cluster(model, 4)), "head"))) <= 4
+
+
+def test_what_cannot_be_done_is_told():
+    with pytest.raises(ValueError, match=r"between 0 and 1, or be '2:4'; got 1\.5"):
+        prune(tiny(), 1.5)
+    with pytest.raises(ValueError, match="Did you mean 'constant'"):
+        prune(tiny(), 0.5, "constnt")
+    with pytest.raises(ValueError, match="from 2 to 256, got 1"):
+        cluster(tiny(), 1)
+
+
+@pytest.mark.slow
+def test_a_file_is_pruned_and_quantized_on_the_command_line(tmp_path, capsys):
+    start, out = tmp_path / "start.keras", tmp_path / "small.keras"
+    tiny().save(start)
+    prepare = slimnets.Preprocessing((8, 8), mean=(0,) * 3, std=(1,) * 3, value_range=(-1, 1))
+    labels = tuple("0123456789")
+    about = sidecar.Sidecar("mobilenet_v1_025", {}, prepare, labels, "random")
+    sidecar.path_beside(start).write_bytes(about.to_json())
+    words = [str(start), "--method=prune-qat", "--data=builtin:digits", f"--out={out}"]
+    assert main(["optimize", *words, "--epochs=1", "--sparsity=0.5", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["zeros"] >= 0.5
+    assert result["precision"] == "int8"
+    before, after = result["rows"]
+    assert (before["name"], after["name"]) == ("before", "after")
+    assert after["gzip_bytes"] < before["gzip_bytes"]
+    for ending in (".keras", ".json", ".tflite", ".report.json", ".png"):
+        assert out.with_suffix(ending).stat().st_size > 0
+
+
+def test_a_wrong_command_line_says_what_to_write(capsys):
+    assert main(["optimize", "x.keras", "--data=builtin:digits", "--out=y.keras"]) == 2
+    assert "--method is missing, for example --method=qat" in capsys.readouterr().err
