@@ -13,10 +13,10 @@ with the float logits, before any softmax:
 
 SQNR is 10·log10(Σ float² / Σ error²); KL that of the probabilities; agreement the share of equal
 top-1 answers, all and where the float network gives more than 0.5. On 270 crops agreement has a
-standard error of 0.016: judge by SQNR and KL.
+standard error of 0.016: judge by SQNR and KL. Beside it stand the tools of quantization_peers.py;
+one that is not installed is named and left out.
 """
 
-import contextlib
 import importlib.util
 import json
 import platform
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags, logging
+from quantization_peers import ROUTES
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_enum(
@@ -35,7 +36,7 @@ flags.DEFINE_multi_enum(
 flags.DEFINE_multi_enum(
     "splits", ["crops", "unseen1", "unseen2"], ["crops", "unseen1", "unseen2"], "See above."
 )
-flags.DEFINE_bool("peers", True, "Also measure float32 and TensorFlow's converter by itself.")
+flags.DEFINE_bool("peers", True, "Also measure float32 and other tools' int8.")
 flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")
 
 PHOTOGRAPHS = (
@@ -137,19 +138,6 @@ def run(data: bytes, images: np.ndarray) -> np.ndarray:
     return np.stack(outputs)
 
 
-def by_tensorflow(model, images: np.ndarray) -> bytes:
-    """Full int8 by TensorFlow's converter as its guide shows it; the ends stay float."""
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([image[np.newaxis]] for image in images)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    # TensorFlow tells the model's signature on standard output.
-    with contextlib.redirect_stdout(sys.stderr):
-        return bytes(converter.convert())
-
-
 def measured(
     split: str, route: str, found: np.ndarray, expected: np.ndarray, spent: tuple[float, float]
 ) -> Row:
@@ -204,11 +192,16 @@ def rows(split: str, model, preprocessing, pool: np.ndarray, judging: np.ndarray
         spent = since(start)
         yield measured(split, f"int8, effort {effort}", run(data, pixels), expected, spent)
     if FLAGS.peers:
-        start = clocks()
-        data = by_tensorflow(model, images)
-        spent = since(start)
-        found = run(data, normalized(pixels, preprocessing))
-        yield measured(split, "int8, TensorFlow's converter", found, expected, spent)
+        for route, quantized in ROUTES.items():
+            start = clocks()
+            try:
+                run_peer = quantized(model, images)
+            except ModuleNotFoundError as error:
+                logging.error("%s is left out: %s is not installed", route, error.name)
+                continue
+            spent = since(start)
+            found = run_peer(normalized(pixels, preprocessing))
+            yield measured(split, f"int8, {route}", found, expected, spent)
         start = clocks()
         data = tflite.convert(model, precision="float32", preprocessing=preprocessing).bytes
         spent = since(start)
@@ -233,14 +226,14 @@ def main(_) -> None:
     pool, judging = crops(POOL, seed=2), crops(EVALUATION_CROPS, seed=1)
     if not FLAGS.json:
         print(f"on {processor()}")
-        print(f"{'split':8} {'route':30} agreement  where sure     SQNR      KL  seconds  (of CPU)")
+        print(f"{'split':8} {'route':43} agreement  where sure     SQNR      KL  seconds  (of CPU)")
     table = []
     for split in FLAGS.splits:
         for row in rows(split, model, preprocessing, pool, judging):
             table.append(row)
             if not FLAGS.json:
                 print(
-                    f"{row.split:8} {row.route:30} {row.agreement:9.3f}"
+                    f"{row.split:8} {row.route:43} {row.agreement:9.3f}"
                     f" {row.agreement_where_sure:6.3f} ({row.sure:3d})"
                     f" {row.sqnr_db:5.1f} dB  {row.kl:.4f}"
                     f"  {row.seconds:7.0f}  {row.cpu_seconds:8.0f}",
