@@ -22,7 +22,9 @@ from absl import app, flags, logging
 from PIL import Image, ImageEnhance, ImageOps
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("weights", "imagenet", "MobileNetV2's weights: imagenet or a path.")
+flags.DEFINE_string(
+    "weights", "mobilenet_v2-b0353104", "MobileNetV2's weights: a published name or a path."
+)
 flags.DEFINE_string("folder", None, "Where pictures and runs go; a temporary folder by default.")
 flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")
 

@@ -104,7 +104,7 @@ def _inverted_residual(x: Any, record: InvertedResidual, site: Site) -> Iterator
     yield f"{name}/depthwise_output", x
     if record.se:
         x = layers.squeeze_excite(x, f"{name}.squeeze_excite")
-    yield from _project(x, shortcut, record, site)
+    yield from project(x, shortcut, record, site)
 
 
 @block(FusedInvertedResidual)
@@ -125,13 +125,13 @@ def _fused_inverted_residual(
             end_point=f"{name}_expansion_output",
         )
         yield f"{name}/expansion_output", x
-    yield from _project(x, shortcut, record, site)
+    yield from project(x, shortcut, record, site)
 
 
-def _project(
-    x: Any, shortcut: Any, record: InvertedResidual | FusedInvertedResidual, site: Site
-) -> Iterator[tuple[str, Any]]:
+def project(x: Any, shortcut: Any, record: Any, site: Site) -> Iterator[tuple[str, Any]]:
     """The linear bottleneck, and the residual where the record's own stride is 1.
+
+    `record` has `depth`, `stride` and `residual`, as inverted residuals have.
 
     Past the output stride a stride-2 record runs at stride 1, and still has no residual: it
     must stay the same network.

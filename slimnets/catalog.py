@@ -23,6 +23,7 @@ from slimnets.weights import (
     source_requirements,
 )
 from slimnets.weights.families import Family, all_sources, families, sources_for
+from slimnets.weights.remembered import preprocessing_of
 from slimnets.weights.sources import INCEPTION, TORCHVISION
 from tflite.hints import did_you_mean
 from tflite.images import Preprocessing
@@ -71,8 +72,9 @@ class ModelInfo:
 
     @property
     def weight_sources(self) -> tuple[str, ...]:
-        """Names of published weights for it, as `weights=` takes them; the default one first."""
-        return tuple(source.name for source in sources_for(self.builder, self.options))
+        """Names of published weights for it, as `weights=` takes them; "imagenet" is the first."""
+        found = sources_for(self.builder, self.options, self.size)
+        return tuple(source.name for source in found)
 
 
 def _infos(family: Family) -> dict[str, ModelInfo]:
@@ -148,14 +150,16 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
 
     Args:
         name_or_model: a network's name ("mobilenet_v1", "MobilenetV1", "mobilenet_v2_140"), the
-            name of published weights ("mobilenet_v2-b0353104"), or a Keras model, whose name tells
-            the family and whose input shape the size.
+            name of published weights ("mobilenet_v2-b0353104"), or a Keras model: with published
+            weights just loaded, what they learned from counts, else its name tells the family; its
+            input shape tells the size.
 
     Returns:
-        The family's `Preprocessing`: TF-Slim's [-1, 1] for MobileNets, but torchvision's mean and
-        std for one with fixed padding, which is how PyTorch's weights need it built. For a model
-        with a known input size, `size` is that size; and with inputs smaller than 96 pixels the
-        whole image is used (crop_fraction 1). A grey model gets grey images.
+        The weights' own `Preprocessing` where they are known, else the family's: TF-Slim's [-1, 1]
+        for MobileNets, but torchvision's mean and std for one with fixed padding, which is how
+        PyTorch's weights need it built. For a model with a known input size, `size` is that size;
+        and with inputs smaller than 96 pixels the whole image is used (crop_fraction 1). A grey
+        model gets grey images.
 
     Raises:
         ValueError: no family is known by this name, or images do not come in the model's channels.
@@ -171,12 +175,15 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
             f"(batch, height, width, channels), got {type(name_or_model).__name__}"
             f"{'' if shape is None else f' with input shape {shape}'}."
         )
-    style = _style(name_or_model.name)
-    if style == INCEPTION and _has_fixed_padding(name_or_model):
-        style = TORCHVISION
+    style = preprocessing_of(name_or_model) or _guessed_style(name_or_model)
     if shape[3] is not None:
         style = style.for_channels(shape[3])
     return style if None in shape[1:3] else for_size(style, shape[1:3])
+
+
+def _guessed_style(model: Any) -> Preprocessing:
+    style = _style(model.name)
+    return TORCHVISION if style == INCEPTION and _has_fixed_padding(model) else style
 
 
 def _has_fixed_padding(model: Any) -> bool:

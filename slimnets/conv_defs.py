@@ -8,7 +8,7 @@ that one family alone has is in that family's file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 
@@ -69,6 +69,12 @@ class Conv(KernelRecord):
     depth: int
     activation: str | None = None
     shrink: bool = True
+
+
+def with_fixed_stem(conv_defs: Sequence[object]) -> tuple[object, ...]:
+    """The table whose first record, the stem, is not narrowed by a depth_multiplier below 1."""
+    stem, *others = conv_defs
+    return (replace(stem, shrink=False) if isinstance(stem, Conv) else stem, *others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,18 @@ FAMILIES = {
         "mobilenet_v3_small_base",
         "reduced_tail",
     ),
+    "mobilenet_v4": (
+        "MOBILENET_V4_CONV_LARGE_DEFS",
+        "MOBILENET_V4_CONV_MEDIUM_DEFS",
+        "MOBILENET_V4_CONV_SMALL_DEFS",
+        "UniversalInvertedBottleneck",
+        "mobilenet_v4_conv_large",
+        "mobilenet_v4_conv_large_base",
+        "mobilenet_v4_conv_medium",
+        "mobilenet_v4_conv_medium_base",
+        "mobilenet_v4_conv_small",
+        "mobilenet_v4_conv_small_base",
+    ),
     "squeezenet": (
         "Fire",
         "SQUEEZENET1_0_DEFS",

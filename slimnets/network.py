@@ -18,7 +18,7 @@ from slimnets.arg_scope import arg_scope as scope_of_call
 from slimnets.arguments import check_arguments, check_input_shape
 from slimnets.builder import EndPoints, build_body, check_image_batch, check_multiplier
 from slimnets.conv_defs import make_divisible
-from slimnets.weights.loading import load_for_building, source_requirements
+from slimnets.weights.loading import chosen_source, load_for_building, source_requirements
 
 
 def image_input(input_shape: Sequence[int | None], inputs: Any = None) -> Any:
@@ -327,14 +327,19 @@ def takes_weights(function: Callable[..., keras.Model]) -> Callable[..., keras.M
     """
 
     names = list(inspect.signature(function).parameters)
+    shape = inspect.signature(function).parameters.get("input_shape")
+    own_shape = {"input_shape": shape.default} if shape else {}
 
     @functools.wraps(function)
     def build(*args: Any, weights: Any = None, **kwargs: Any) -> keras.Model:
         # Positional arguments begin with the input's shape, in every network.
-        check_arguments({**dict(zip(names, args, strict=False)), **kwargs})
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        check_arguments(given)
         if weights is None:
             return function(*args, **kwargs)
-        required = source_requirements(weights, function.__name__, **kwargs)
+        # One choice for building and loading: other weights may need another padding.
+        weights = chosen_source(weights, function.__name__, **{**own_shape, **given})
+        required = source_requirements(weights)
         model = function(*args, **{**required, **kwargs})
         load_for_building(model, weights)
         return model

@@ -14,6 +14,7 @@ called. evaluate, predict and convert read it.
 Example:
   slimnets import-weights mobilenet_v2 mobilenet_v2-b0353104.pth v2.keras
   slimnets import-weights mobilenet_v1_025 mobilenet_v1_0.25_128.ckpt v1.keras
+  slimnets import-weights mobilenet_v4_conv_small mobilenetv4_conv_small.safetensors v4.keras
   slimnets import-weights mobilenet_v2 checkpoint.pth v2.keras --num_classes=5 --nostrict
 """
 
@@ -76,11 +77,12 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         sidecar.check_place(out)
     info = model_info(name)
     running.start_keras()
-    from slimnets.weights import source_requirements
-    from slimnets.weights.loading import load
+    from slimnets.weights.loading import chosen_source, load, source_requirements
     from slimnets.weights.matching import ON_COMMAND_LINE
 
-    keywords = source_requirements(source, info.builder, **info.options)
+    size = options.input_size or info.size
+    source = chosen_source(source, info.builder, input_shape=(size, size, 3), **info.options)
+    keywords = source_requirements(source)
     if options.num_classes is not None:
         keywords["num_classes"] = options.num_classes
     if options.input_size is not None:
@@ -124,16 +126,15 @@ def _described(
 ) -> Sidecar:
     from slimnets.catalog import for_size, preprocessing
     from slimnets.sidecar import Sidecar
-    from slimnets.weights.families import find_source, of_model
+    from slimnets.weights.families import find_source
 
     size = model.input_shape[1:3]
     stem = Path(source).name
-    for ending in (".pth", ".ckpt"):
+    for ending in (".pth", ".ckpt", ".safetensors"):
         stem = stem.removesuffix(ending)
     # A file keeps its name when it is downloaded by hand.
-    published = find_source(source, lambda: of_model(model), size[0]) or (
-        find_source(stem, lambda: None) if stem != "imagenet" else None
-    )
+    names = (source, stem, f"timm/{stem}")
+    published = next((found for n in names if (found := find_source(n, lambda: None))), None)
     prepare = for_size(published.preprocessing, size) if published else preprocessing(model)
     return Sidecar(
         name, built_with, prepare, labels, weights=published.name if published else source

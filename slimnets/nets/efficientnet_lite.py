@@ -8,7 +8,10 @@ Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from slimnets import lazy_keras as keras
@@ -17,7 +20,11 @@ from slimnets.conv_defs import Conv, Factor, InvertedResidual, make_divisible
 from slimnets.network import Body, classifier, keywords_of, takes_weights
 from slimnets.scopes import training_scope
 from slimnets.weights.families import Family, Row, register
-from slimnets.weights.units import blocks, convolution
+from slimnets.weights.namings import Shapes, StateDictNaming
+from slimnets.weights.sources import TIMM_HALF, timm
+from slimnets.weights.state_dicts import width as torch_width
+from slimnets.weights.timm_names import ORIGIN, PADS, block_widths, layer_units
+from slimnets.weights.units import LOGITS, blocks, convolution
 from slimnets.weights.variants import Variant, multiplier
 from tflite.images import Preprocessing
 
@@ -161,6 +168,11 @@ def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant
         for number, parts in parts_of.items()
         if "project" in parts
     ]
+    return _variant(outputs, classes)
+
+
+def _variant(outputs: Sequence[int], classes: int) -> Variant | None:
+    """From the blocks' output widths."""
     found = []
     for name, table in _TABLES.items():
         depths = [record.depth for record in table[1:-1]]
@@ -171,6 +183,30 @@ def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant
                 found.append(Variant(name, options, classes))
     # Lite1 1.1 times wider has the shapes of Lite2.
     return min(found, key=lambda variant: len(variant.options), default=None)
+
+
+def _variant_of_timm(shapes: Shapes, classes: int) -> Variant:
+    found = {m[0] for name in shapes if (m := re.match(r"blocks\.(\d+)\.(\d+)", name))}
+    stages = Counter(place.split(".")[1] for place in found)
+    counts = [stages[str(stage)] for stage in range(len(stages))]
+    return _variant(block_widths(shapes, counts), classes) or Variant(
+        "efficientnet_lite0", multiplier(torch_width(shapes, "conv_head"), 1280), classes
+    )
+
+
+# Its layers' names elsewhere.
+
+
+def _timm_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
+    numbered = blocks(units)
+    # Where the table has a row of its own the width changes: no two stages have one width.
+    widths = Counter(
+        convolution(model, f"layer_{number}.project").filters
+        for number, parts in numbered.items()
+        if "project" in parts
+    )
+    yield from layer_units(units, [*widths.values()])
+    yield LOGITS, "classifier"
 
 
 def _style(size: int) -> Preprocessing:
@@ -194,6 +230,17 @@ _ROWS = (
     Row("efficientnet_lite4", efficientnet_lite4, {}, (300, 1000), 13_118_936, 2_553_034_336, 81.5, 80.2),
 )  # fmt: skip
 
+_TF = replace(TIMM_HALF, interpolation="bilinear")
+# Sizes and crops are timm's, which for 3 and 4 are larger than the repository's 280 and 300.
+_SOURCES = (
+    timm("efficientnet_lite0", "efficientnet_lite0.ra_in1k", 75.488, 92.508),
+    timm("efficientnet_lite0", "tf_efficientnet_lite0.in1k", 74.846, 92.180, TIMM_HALF),
+    timm("efficientnet_lite1", "tf_efficientnet_lite1.in1k", 76.674, 93.232, TIMM_HALF, size=240, crop=0.882),
+    timm("efficientnet_lite2", "tf_efficientnet_lite2.in1k", 77.470, 93.756, TIMM_HALF, size=260, crop=0.890),
+    timm("efficientnet_lite3", "tf_efficientnet_lite3.in1k", 79.808, 94.908, _TF, size=300, crop=0.904),
+    timm("efficientnet_lite4", "tf_efficientnet_lite4.in1k", 81.540, 95.668, _TF, size=380, crop=0.920),
+)  # fmt: skip
+
 FAMILY = register(
     Family(
         name="efficientnet_lite",
@@ -201,5 +248,25 @@ FAMILY = register(
         rows=_ROWS,
         styles={row.name.replace("_", ""): _style(row.default[0]) for row in _ROWS},
         variant=_variant_of_model,
+        sources=_SOURCES,
+        state_dicts=(
+            StateDictNaming(
+                networks=tuple(_TABLES),
+                origin=ORIGIN,
+                signature=(
+                    "conv_stem.weight",
+                    "blocks.0.0.conv_dw.weight",
+                    "blocks.5.3.conv_pwl.weight",
+                    "blocks.6.0.conv_pwl.weight",
+                    "conv_head.weight",
+                ),
+                absent=("blocks.0.0.se.conv_reduce.weight", "blocks.1.0.conv_exp.weight"),
+                name_units=_timm_units,
+                variant=_variant_of_timm,
+                classifier="classifier",
+                dense=("classifier",),
+                requires=PADS,
+            ),
+        ),
     )
 )

@@ -30,9 +30,10 @@ from slimnets.scopes import l2_decay
 from slimnets.weights.families import CIFAR100, IMAGENET, Family, Row, register
 from slimnets.weights.keras_applications import width as keras_width
 from slimnets.weights.namings import CheckpointNaming, KerasNaming, Shapes, StateDictNaming
-from slimnets.weights.sources import INCEPTION, SMALL_PICTURES, tf_slim_by_size
+from slimnets.weights.sources import INCEPTION, SMALL_PICTURES, TIMM_HALF, tf_slim_by_size, timm
 from slimnets.weights.state_dicts import width as torch_width
 from slimnets.weights.tf_slim import width as slim_width
+from slimnets.weights.timm_names import ORIGIN, PADS, places
 from slimnets.weights.units import LOGITS, convolution, rename
 from slimnets.weights.variants import Variant, multiplier
 
@@ -285,6 +286,10 @@ def _variant_of_port(shapes: Shapes, classes: int) -> Variant:
     return _variant(torch_width(shapes, "model.13.3"), classes)
 
 
+def _variant_of_timm(shapes: Shapes, classes: int) -> Variant:
+    return _variant(torch_width(shapes, "blocks.4.1.conv_pw"), classes)
+
+
 def _variant_of_cifar(shapes: Shapes, classes: int) -> Variant:
     return _variant(torch_width(shapes, "conv4.1.pointwise.0"), classes, "mobilenet_v1_cifar")
 
@@ -306,6 +311,22 @@ _PORT_UNITS = {
     r"Conv2d_(\d+)_pointwise": r"model.\1.{3,4}",
     re.escape(LOGITS): r"fc",
 }
+
+
+_TIMM_PLACES = places((1, 2, 2, 6, 2))
+_TIMM_PARTS = {"depthwise": "{conv_dw,bn1}", "pointwise": "{conv_pw,bn2}"}
+
+
+def _timm_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
+    for unit in units:
+        if unit == LOGITS:
+            yield unit, "classifier"
+        elif unit == "Conv2d_0":
+            yield unit, "{conv_stem,bn1}"
+        elif match := re.fullmatch(r"Conv2d_(\d+)_(\w+)", unit):
+            place = dict(enumerate(_TIMM_PLACES, 1)).get(int(match[1]))
+            if place and match[2] in _TIMM_PARTS:
+                yield unit, f"{place}.{_TIMM_PARTS[match[2]]}"
 
 
 def _cifar_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
@@ -337,12 +358,15 @@ _ACCURACY = {
 _ROWS = (
     # name                    builder             options                     input     params     multiply-adds  top-1 int8
     Row("mobilenet_v1",       mobilenet_v1,       {},                         IMAGENET, 4_253_864, 568_740_352,   70.9, 69.7),
+    Row("mobilenet_v1_125",   mobilenet_v1,       {"depth_multiplier": 1.25}, IMAGENET, 6_298_200, 879_516_800,   76.9),
     Row("mobilenet_v1_075",   mobilenet_v1,       {"depth_multiplier": 0.75}, IMAGENET, 2_601_976, 325_400_448,   68.4, 67.9),
     Row("mobilenet_v1_050",   mobilenet_v1,       {"depth_multiplier": 0.5},  IMAGENET, 1_342_536, 149_497_088,   63.3, 62.2),
     Row("mobilenet_v1_025",   mobilenet_v1,       {"depth_multiplier": 0.25}, IMAGENET, 475_544,   41_030_272,    49.8, 48.2),
     Row("mobilenet_v1_cifar", mobilenet_v1_cifar, {},                         CIFAR100, 3_337_316, 46_446_592),
 )  # fmt: skip
 
+# timm pools the whole map, whatever its size.
+_TIMM = {"global_pool": True}
 _PLAIN_RELU = {"conv": {"activation": "relu"}, "depthwise": {"activation": "relu"}}
 
 FAMILY = register(
@@ -353,7 +377,27 @@ FAMILY = register(
         # keras.applications calls it "mobilenet_1.00_224".
         styles={"mobilenet": INCEPTION, "mobilenetv1cifar": SMALL_PICTURES},
         variant=_variant_of_model,
-        sources=tuple(tf_slim_by_size("mobilenet_v1", _URL, _SIZES, _ACCURACY)),
+        sources=(
+            timm(
+                "mobilenet_v1",
+                "mobilenetv1_100.ra4_e3600_r224_in1k",
+                75.388,
+                92.310,
+                TIMM_HALF,
+                requires=_TIMM,
+            ),
+            timm(
+                "mobilenet_v1",
+                "mobilenetv1_125.ra4_e3600_r224_in1k",
+                76.920,
+                93.232,
+                TIMM_HALF,
+                crop=0.9,
+                requires=_TIMM,
+                depth_multiplier=1.25,
+            ),
+            *tf_slim_by_size("mobilenet_v1", _URL, _SIZES, _ACCURACY),
+        ),
         checkpoints=(
             CheckpointNaming(
                 scope="MobilenetV1",
@@ -381,6 +425,17 @@ FAMILY = register(
                 classifier="fc",
                 dense=("fc",),
                 requires={"use_explicit_padding": True, "arg_scope": _PLAIN_RELU},
+            ),
+            StateDictNaming(
+                networks=("mobilenet_v1",),
+                origin=ORIGIN,
+                signature=("conv_stem.weight", "blocks.3.5.conv_pw.weight"),
+                absent=("blocks.3.5.conv_pwl.weight", "conv_head.weight"),
+                name_units=_timm_units,
+                variant=_variant_of_timm,
+                classifier="classifier",
+                dense=("classifier",),
+                requires={**PADS, **_TIMM},
             ),
             StateDictNaming(
                 networks=("mobilenet_v1_cifar",),

@@ -32,11 +32,14 @@ from slimnets.weights.sources import (
     SMALL_PICTURES,
     TORCHVISION_232,
     tf_slim_by_size,
+    timm,
     torchvision,
 )
 from slimnets.weights.state_dicts import width as torch_width
 from slimnets.weights.tf_slim import block_widths, inverted_units
 from slimnets.weights.tf_slim import width as slim_width
+from slimnets.weights.timm_names import ORIGIN, layer_units
+from slimnets.weights.timm_names import PADS as _PADS
 from slimnets.weights.units import LOGITS, blocks, convolution
 from slimnets.weights.variants import Variant, multiplier
 
@@ -264,6 +267,11 @@ def _variant_of_torchvision(shapes: Shapes, classes: int) -> Variant:
     return _variant(*widths, classes)
 
 
+def _variant_of_timm(shapes: Shapes, classes: int) -> Variant:
+    widths = torch_width(shapes, "blocks.6.0.conv_pwl"), torch_width(shapes, "conv_head")
+    return _variant(*widths, classes)
+
+
 def _variant_of_cifar10(shapes: Shapes, classes: int) -> Variant:
     options = multiplier(torch_width(shapes, "layers.16.conv3"), 320)
     return Variant("mobilenet_v2_cifar10", options, classes)
@@ -299,6 +307,11 @@ def _torchvision_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, 
             inner = projection if part == "project" else f".conv.{index}.{{0,1}}"
             yield f"layer_{number}.{part}", block + inner
     yield LOGITS, "classifier.1"
+
+
+def _timm_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
+    yield from layer_units(units, (1, 2, 3, 4, 3, 3, 1))
+    yield LOGITS, "classifier"
 
 
 def _cifar10_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
@@ -339,7 +352,6 @@ def _cifar100_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str
     yield LOGITS, "conv2"
 
 
-_PADS = {"use_explicit_padding": True}
 _CIFAR = "the PyTorch CIFAR form"
 _URL = "https://storage.googleapis.com/mobilenet_v2/checkpoints"
 _SIZES = (224, 192, 160, 128, 96)
@@ -382,6 +394,9 @@ FAMILY = register(
                 TORCHVISION_232,
                 requires=_PADS,
             ),
+            timm("mobilenet_v2", "mobilenetv2_100.ra_in1k", 72.910, 91.000),
+            timm("mobilenet_v2", "mobilenetv2_140.ra_in1k", 76.528, 93.008, depth_multiplier=1.4),
+            timm("mobilenet_v2", "mobilenetv2_050.lamb_in1k", 65.928, 86.114, depth_multiplier=0.5),
             *tf_slim_by_size("mobilenet_v2", _URL, _SIZES, _ACCURACY),
         ),
         checkpoints=(
@@ -408,6 +423,17 @@ FAMILY = register(
                 variant=_variant_of_torchvision,
                 classifier="classifier.1",
                 dense=("classifier.1",),
+                requires=_PADS,
+            ),
+            StateDictNaming(
+                networks=("mobilenet_v2",),
+                origin=ORIGIN,
+                signature=("conv_stem.weight", "blocks.3.3.conv_pwl.weight", "conv_head.weight"),
+                absent=("blocks.5.3.conv_pwl.weight", "blocks.6.0.conv.weight"),
+                name_units=_timm_units,
+                variant=_variant_of_timm,
+                classifier="classifier",
+                dense=("classifier",),
                 requires=_PADS,
             ),
             StateDictNaming(

@@ -15,16 +15,34 @@ from slimnets import layers
 from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope
 from slimnets.builder import EndPoints
-from slimnets.conv_defs import Conv, Factor, FusedInvertedResidual, InvertedResidual, make_divisible
+from slimnets.conv_defs import (
+    Conv,
+    Factor,
+    FusedInvertedResidual,
+    InvertedResidual,
+    make_divisible,
+    with_fixed_stem,
+)
 from slimnets.network import Body, body_keywords, classifier, keywords_of, takes_weights
 from slimnets.scopes import training_scope
 from slimnets.weights.families import IMAGENET, Family, Row, register
 from slimnets.weights.keras_applications import width as keras_width
 from slimnets.weights.namings import CheckpointNaming, KerasNaming, Shapes, StateDictNaming
-from slimnets.weights.sources import INCEPTION, TORCHVISION_232, tf_slim, torchvision
+from slimnets.weights.sources import (
+    INCEPTION,
+    TIMM_HALF,
+    TIMM_PLAIN,
+    TORCHVISION_232,
+    tf_slim,
+    timm,
+    torchvision,
+)
 from slimnets.weights.state_dicts import width as torch_width
 from slimnets.weights.tf_slim import block_widths, inverted_units
 from slimnets.weights.tf_slim import width as slim_width
+from slimnets.weights.timm_names import ORIGIN, layer_units
+from slimnets.weights.timm_names import PADS as _PADS
+from slimnets.weights.timm_names import block_widths as timm_block_widths
 from slimnets.weights.units import LOGITS, blocks, convolution
 from slimnets.weights.variants import Variant, multiplier
 
@@ -176,6 +194,7 @@ def _mobilenet_v3(
     last_depth: int,
     use_reduced_tail: bool | str,
     use_minimalistic: bool,
+    fixed_stem: bool,
     *,
     depth_multiplier: float = 1.0,
     **kwargs: Any,
@@ -190,6 +209,9 @@ def _mobilenet_v3(
         conv_defs = reduced_tail(conv_defs, use_reduced_tail == "segmentation")
     if use_minimalistic:
         conv_defs, last = minimalistic(conv_defs), replace(last, activation="relu")
+
+    if fixed_stem:
+        conv_defs = with_fixed_stem(conv_defs)
 
     def last_layer(net: Any) -> Any:
         return layers.conv(
@@ -221,6 +243,7 @@ def mobilenet_v3_large(
     conv_defs: Sequence[Any] | None = None,
     reduced_tail: bool | str = False,
     minimalistic: bool = False,
+    fixed_stem: bool = False,
     name: str = "MobilenetV3",
     **kwargs: Any,
 ) -> keras.Model:
@@ -233,6 +256,7 @@ def mobilenet_v3_large(
         reduced_tail: True halves the widths of the last stage and of the layer after the pool, as
             for detection; "segmentation" also those inside its first block.
         minimalistic: no squeeze-excite, no h-swish, no 5×5 kernels.
+        fixed_stem: a depth_multiplier below 1 leaves the stem (16) alone, as timm's below 0.75.
         name: of the model; the default is TF-Slim's variable scope.
         weights: as in `slimnets.load_weights`; None: freshly initialized.
 
@@ -240,7 +264,8 @@ def mobilenet_v3_large(
     `mobilenet_v3_large_base`.
     """
     table = MOBILENET_V3_LARGE_DEFS if conv_defs is None else conv_defs
-    return _mobilenet_v3(input_shape, table, 1280, reduced_tail, minimalistic, name=name, **kwargs)
+    forms = reduced_tail, minimalistic, fixed_stem
+    return _mobilenet_v3(input_shape, table, 1280, *forms, name=name, **kwargs)
 
 
 @takes_weights
@@ -251,6 +276,7 @@ def mobilenet_v3_small(
     conv_defs: Sequence[Any] | None = None,
     reduced_tail: bool | str = False,
     minimalistic: bool = False,
+    fixed_stem: bool = False,
     name: str = "MobilenetV3",
     **kwargs: Any,
 ) -> keras.Model:
@@ -259,7 +285,8 @@ def mobilenet_v3_small(
     The layer after the pool (1024) is not narrowed by a depth_multiplier below 1.
     """
     table = MOBILENET_V3_SMALL_DEFS if conv_defs is None else conv_defs
-    return _mobilenet_v3(input_shape, table, 1024, reduced_tail, minimalistic, name=name, **kwargs)
+    forms = reduced_tail, minimalistic, fixed_stem
+    return _mobilenet_v3(input_shape, table, 1024, *forms, name=name, **kwargs)
 
 
 @takes_weights
@@ -280,8 +307,10 @@ def mobilenet_edgetpu(
 # What a state dict or a model of this family is, told from its widths.
 
 
-def _variant(widths: Sequence[int], excites: bool, classes: int) -> Variant:
-    """From the blocks' output widths, and whether any block has squeeze-excite."""
+def _variant(
+    widths: Sequence[int], excites: bool, classes: int, stem: int | None = None
+) -> Variant:
+    """From the blocks' output widths, whether any block has squeeze-excite, the stem's width."""
     large = len(widths) > 11
     # The last block at stride 16 is no part of the tail.
     options: dict[str, Any] = dict(multiplier(widths[11 if large else 7], 112 if large else 48))
@@ -290,6 +319,8 @@ def _variant(widths: Sequence[int], excites: bool, classes: int) -> Variant:
         options["reduced_tail"] = True
     if not excites:
         options["minimalistic"] = True
+    if alpha < 1 and stem == 16 != make_divisible(16 * alpha):
+        options["fixed_stem"] = True
     return Variant(f"mobilenet_v3_{'large' if large else 'small'}", options, classes)
 
 
@@ -298,15 +329,17 @@ def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant
     inverted = [number for number, parts in parts_of.items() if "project" in parts]
     if not inverted:
         return None
-    if "depthwise" not in parts_of[inverted[0]]:
+    if parts_of[inverted[0]] == ["project"]:
         options = multiplier(convolution(model, "layer_1").filters, 32)
         return Variant("mobilenet_edgetpu", options, classes)
     excites = any("squeeze_excite.reduce" in parts for parts in parts_of.values())
     # Without a classifier and squeeze-excite, only the number of blocks tells.
     if not excites and "Conv_2" not in units and len(inverted) not in (11, 15):
         return None
+    if any("depthwise" not in parts_of[number] for number in inverted):
+        return None
     outputs = [convolution(model, f"layer_{number}.project").filters for number in inverted]
-    return _variant(outputs, excites, classes)
+    return _variant(outputs, excites, classes, convolution(model, "layer_1").filters)
 
 
 def _variant_of_checkpoint(shapes: Shapes, classes: int) -> Variant:
@@ -338,6 +371,17 @@ def _variant_of_torchvision(shapes: Shapes, classes: int) -> Variant:
     count = len({m[1] for name in shapes if (m := re.match(r"features\.(\d+)\.block", name))})
     excites = any(".fc1." in name for name in shapes)
     return _variant([width(index) for index in range(count)], excites, classes)
+
+
+_LARGE_STAGES, _SMALL_STAGES = (1, 2, 3, 4, 2, 3, 1), (1, 2, 3, 2, 3, 1)
+
+
+def _variant_of_timm(shapes: Shapes, classes: int) -> Variant:
+    large = "blocks.6.0.conv.weight" in shapes
+    # Without the last convolution, which timm counts among the blocks.
+    widths = timm_block_widths(shapes, (_LARGE_STAGES if large else _SMALL_STAGES)[:-1])
+    excites = any(".se." in name for name in shapes)
+    return _variant(widths, excites, classes, torch_width(shapes, "conv_stem"))
 
 
 # Its layers' names elsewhere.
@@ -375,14 +419,56 @@ def _torchvision_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, 
     yield LOGITS, "classifier.3"
 
 
+def _timm_units(stages: Sequence[int], units: Sequence[str]) -> Iterator[tuple[str, str]]:
+    yield from layer_units(units, stages)
+    yield "Conv_2", "conv_head"
+    yield LOGITS, "classifier"
+
+
+def _timm_naming(network: str, stages: Sequence[int], *absent: str) -> StateDictNaming:
+    last = len(stages) - 1
+    return StateDictNaming(
+        networks=(network,),
+        origin=ORIGIN,
+        signature=("conv_stem.weight", "blocks.0.0.conv_dw.weight", f"blocks.{last}.0.conv.weight"),
+        absent=absent,
+        name_units=lambda units, model: _timm_units(stages, units),
+        variant=_variant_of_timm,
+        classifier="classifier",
+        dense=("classifier",),
+        before_classifier=("conv_head",),
+        requires=_PADS,
+        lacks=("reduced_tail",),
+    )
+
+
 _URL = "https://storage.googleapis.com/mobilenet_v3/checkpoints"
 _EDGETPU_URL = "https://storage.googleapis.com/mobilenet_edgetpu/checkpoints"
-_PADS = {"use_explicit_padding": True}
 _L, _S, _E = "mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_edgetpu"
+_TF = replace(TIMM_HALF, interpolation="bilinear")
 _SOURCES = (
     torchvision(_L, "mobilenet_v3_large-5c1a4163", 75.274, 92.566, TORCHVISION_232, requires=_PADS),
     torchvision(_L, "mobilenet_v3_large-8738ca79", 74.042, 91.340, requires=_PADS),
     torchvision(_S, "mobilenet_v3_small-047dcff4", 67.668, 87.402, requires=_PADS),
+    timm(_L, "mobilenetv3_large_100.miil_in21k_ft_in1k", 77.920, 92.894, TIMM_PLAIN),
+    timm(_L, "mobilenetv3_large_100.ra4_e3600_r224_in1k", 76.310, 92.842, TIMM_HALF, crop=0.95),
+    timm(_L, "mobilenetv3_large_100.ra_in1k", 75.784, 92.528),
+    timm(_L, "tf_mobilenetv3_large_100.in1k", 75.510, 92.600, _TF),
+    timm(_L, "tf_mobilenetv3_large_075.in1k", 73.442, 91.332, _TF, depth_multiplier=0.75),
+    timm(_L, "tf_mobilenetv3_large_minimal_100.in1k", 72.270, 90.664, _TF, minimalistic=True),
+    timm(_S, "mobilenetv3_small_100.lamb_in1k", 67.636, 87.638),
+    timm(_S, "mobilenetv3_small_075.lamb_in1k", 65.284, 85.462, depth_multiplier=0.75),
+    timm(
+        _S,
+        "mobilenetv3_small_050.lamb_in1k",
+        57.918,
+        80.144,
+        requires={"fixed_stem": True},
+        depth_multiplier=0.5,
+    ),
+    timm(_S, "tf_mobilenetv3_small_100.in1k", 67.922, 87.686, _TF),
+    timm(_S, "tf_mobilenetv3_small_075.in1k", 65.706, 86.130, _TF, depth_multiplier=0.75),
+    timm(_S, "tf_mobilenetv3_small_minimal_100.in1k", 62.892, 84.270, _TF, minimalistic=True),
     # Accuracies of TF-Slim's `mobilenet/README.md`.
     tf_slim(_L, "v3-large_224_1.0_float", _URL, 75.2),
     tf_slim(_L, "v3-large_224_0.75_float", _URL, 73.3, depth_multiplier=0.75),
@@ -401,6 +487,7 @@ _ROWS = (
     Row("mobilenet_v3_large_reduced_tail", mobilenet_v3_large, {"reduced_tail": True},     IMAGENET, 2_588_472, 182_302_720),
     Row("mobilenet_v3_small",              mobilenet_v3_small, {},                         IMAGENET, 2_554_968, 56_510_400,    67.5, 64.9),
     Row("mobilenet_v3_small_075",          mobilenet_v3_small, {"depth_multiplier": 0.75}, IMAGENET, 2_051_552, 43_399_344,    65.4),
+    Row("mobilenet_v3_small_050",          mobilenet_v3_small, {"depth_multiplier": 0.5, "fixed_stem": True}, IMAGENET, 1_599_720, 24_188_688,    57.9),
     Row("mobilenet_v3_small_minimalistic", mobilenet_v3_small, {"minimalistic": True},     IMAGENET, 2_056_848, 52_288_448,    61.9),
     Row("mobilenet_v3_small_reduced_tail", mobilenet_v3_small, {"reduced_tail": True},     IMAGENET, 1_108_616, 43_763_584),
     Row("mobilenet_edgetpu",               mobilenet_edgetpu,  {},                         IMAGENET, 4_130_312, 990_669_184,   75.6),
@@ -449,8 +536,10 @@ FAMILY = register(
                 dense=("classifier.0", "classifier.3"),
                 epsilon=1e-3,
                 requires=_PADS,
-                lacks=("minimalistic",),
+                lacks=("minimalistic", "fixed_stem"),
             ),
+            _timm_naming(_L, _LARGE_STAGES),
+            _timm_naming(_S, _SMALL_STAGES, "blocks.6.0.conv.weight"),
         ),
     )
 )

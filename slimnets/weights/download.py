@@ -43,7 +43,7 @@ def is_offline() -> bool:
     return os.environ.get("SLIMNETS_OFFLINE", "").lower() not in ("", "0", "false")
 
 
-def fetch(url: str, sha256: str | None = None) -> Path:
+def fetch(url: str, sha256: str | None = None, name: str | None = None) -> Path:
     """The file at `url`, from the cache or downloaded into it.
 
     The file appears in the cache complete and checked, or not at all. What arrived of an
@@ -53,6 +53,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
         url: http or https.
         sha256: the file's SHA-256 in hexadecimal, or the first 8 or more digits of it. None: the
           file is taken as it comes, if it has the length the server announced.
+        name: in the cache; None: the last part of `url`.
 
     Returns:
         The path in the cache.
@@ -63,14 +64,14 @@ def fetch(url: str, sha256: str | None = None) -> Path:
         ConnectionError: offline or unreachable; the message tells the file, its hash, its address
           and the folder to put it in.
     """
-    name = _file_name(url)
+    name = name or _file_name(url)
     if sha256 is not None and not re.fullmatch(r"[0-9a-f]{8,64}", sha256):
         raise ValueError(f"sha256 must be 8 to 64 lower-case hexadecimal digits, got {sha256!r}.")
     path = cache_folder() / name
     if _is_good(path, sha256):
         return path
     if is_offline():
-        raise ConnectionError(_put_it_there(path, url, sha256, "SLIMNETS_OFFLINE is set"))
+        raise ConnectionError(put_it_there(path, url, sha256, "SLIMNETS_OFFLINE is set"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with _only_one_process(path):
         if not _is_good(path, sha256):
@@ -89,13 +90,14 @@ def _file_name(url: str) -> str:
 def _is_good(path: Path, sha256: str | None) -> bool:
     if not path.is_file():
         return False
-    if sha256 is None or _sha256(path).startswith(sha256):
+    if sha256 is None or sha256_of(path).startswith(sha256):
         return True
     logging.warning("%s does not have the SHA-256 %s…: it is not used.", path, sha256)
     return False
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
@@ -103,7 +105,8 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _put_it_there(path: Path, url: str, sha256: str | None, reason: str) -> str:
+def put_it_there(path: Path, url: str, sha256: str | None, reason: str) -> str:
+    """What to say where a download is not possible: which file to put where."""
     wanted = f" (SHA-256 {sha256}{'…' if len(sha256) < 64 else ''})" if sha256 else ""
     present = " A file of this name is there, but it has another hash." if path.exists() else ""
     return (
@@ -135,12 +138,12 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
             _continue_download(url, part)
         except urllib.error.HTTPError as error:
             raise ConnectionError(
-                _put_it_there(path, url, sha256, f"the server answered {error.code} {error.reason}")
+                put_it_there(path, url, sha256, f"the server answered {error.code} {error.reason}")
             ) from error
         except (OSError, http.client.HTTPException) as error:
             problem = str(getattr(error, "reason", error)) or type(error).__name__
             continue
-        found = _sha256(part)
+        found = sha256_of(part)
         if sha256 is None or found.startswith(sha256):
             put_in_place(part, path)
             return
@@ -152,7 +155,7 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
             )
         # The half that was here before may have been another file's: begin again.
         problem = "the file changed while it was downloaded"
-    raise ConnectionError(_put_it_there(path, url, sha256, problem))
+    raise ConnectionError(put_it_there(path, url, sha256, problem))
 
 
 def _continue_download(url: str, part: Path) -> None:

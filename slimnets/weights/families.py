@@ -50,7 +50,7 @@ class Family:
         rows: its part of the catalogue, in the catalogue's order.
         styles: beginnings of network names, in lower case without separators → the images that
             networks of this name expect; the longest beginning counts.
-        sources: published weights; the first that fits a network is what "imagenet" means for it.
+        sources: published weights.
         shape_options: keywords on which shapes, and so the fitting weights, depend.
         variant: which network a model of these units is, from the model, its units and its
             classes; None: not one of this family. Where a landmark is missing it may raise
@@ -156,21 +156,34 @@ def all_sources() -> tuple[WeightSource, ...]:
     return tuple(source for family in families() for source in family.sources)
 
 
-def sources_for(network: str, options: Mapping[str, Any] | None = None) -> list[WeightSource]:
-    """The sources for a network of the catalogue, the default one first.
+def sources_for(
+    network: str, options: Mapping[str, Any] | None = None, size: int | None = None
+) -> list[WeightSource]:
+    """The sources for a network of the catalogue, what "imagenet" means first.
+
+    That is the most accurate, not counting those of images more than a sixth larger than `size`:
+    a network that learned from larger ones sees too little of smaller ones. Those come behind, the
+    nearest first.
 
     Args:
         network: the name of its function.
         options: keywords of its function; those that leave the weights' shapes alone are ignored.
           None: the sources of all its variants.
+        size: of the images that the model takes; None: any.
     """
-    return [
+    found = [
         source
         for family in families()
         for source in family.sources
         if source.network == network
         and (options is None or _chosen(options, family.shape_options) == dict(source.options))
     ]
+
+    def order(source: WeightSource) -> tuple[int, float]:
+        trained = source.preprocessing.size[0]
+        return (trained if size and 6 * trained > 7 * size else 0), -(source.top1 or 0)
+
+    return sorted(found, key=order)
 
 
 def _chosen(options: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -180,14 +193,19 @@ def _chosen(options: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 
 
 def find_source(
-    name: str, variant: Callable[[], Variant | None], size: int | None = None
+    name: str,
+    variant: Callable[[], Variant | None],
+    size: int | None = None,
+    pads_same: bool | None = None,
 ) -> WeightSource | None:
     """The source of this name; None if the catalogue has none (it may be a path).
 
     Args:
         name: of a source, or "imagenet".
         variant: tells, for "imagenet", the network.
-        size: for "imagenet", the preferred training resolution.
+        size: for "imagenet", that of the images it takes.
+        pads_same: for "imagenet", how it is built already, if it is: SAME, or both sides alike.
+          None: it is built for what is found.
 
     Raises:
         ValueError: "imagenet", and there are no ImageNet weights of the network.
@@ -195,14 +213,14 @@ def find_source(
     if name != "imagenet":
         return next((source for source in all_sources() if source.name == name), None)
     network = variant()
-    found = sources_for(network.network, network.options) if network else []
+    found = sources_for(network.network, network.options, size) if network else []
     if not found:
         others = [source.name for source in sources_for(network.network)] if network else []
         raise ValueError(
             f"no ImageNet weights are known for {network or 'a table of your own'}"
             + (f"; there are {', '.join(others)}." if others else ".")
         )
-    return next((s for s in found if s.preprocessing.size[0] == size), found[0])
+    return next((s for s in found if pads_same in (None, s.pads_same)), found[0])
 
 
 def nearest_source(name: str) -> str | None:

@@ -15,20 +15,24 @@ from absl import logging
 from slimnets.weights import (
     families,
     file_kinds,
+    hub,
     keras_applications,
     keras_files,
     matching,
     pth,
+    remembered,
     safetensors_files,
     sources,
     state_dicts,
     tf_slim,
+    timm_names,
 )
 from slimnets.weights.matching import IN_PYTHON, Advice, Entry
 from slimnets.weights.namings import KerasNaming, StateDictNaming
 from slimnets.weights.prefixes import is_average
 from slimnets.weights.variants import Variant
 from slimnets.weights.wrappers import find_state_dict
+from tflite.images import Preprocessing
 
 _LISTED = 8  # names in a remark
 _KINDS = (
@@ -50,6 +54,7 @@ class _Reading(NamedTuple):
     beside: Sequence[str] = ()  # tensors of something else (a detector)
     average: str = ""  # where the tensors were, if an averaged copy was taken
     has_background: bool = False  # whether 1001 classes are ImageNet's 1000 and a background
+    preprocessing: Preprocessing | None = None  # of the images, where the source says it
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,7 @@ def load(
         )
         reading.check_built_alike()
         matching.assign(model, plan.values, reading.epsilons)
+        remembered.remember(model, reading.preprocessing)
     return Loaded(
         title,
         len(plan.values),
@@ -220,13 +226,19 @@ def _read(model: Any, source: Any, stack: ExitStack) -> tuple[_Reading, str, boo
         raise TypeError(f"source must be {_KINDS}, a mapping or a model; got {source!r}.")
     name = os.fspath(source)
     size = model.input_shape[1] if len(model.input_shape) == 4 else None
-    if named := families.find_source(name, lambda: families.of_model(model), size):
+    same, fixed = state_dicts.padding_of(model)
+    if named := families.find_source(
+        name, lambda: families.of_model(model), size, bool(same) if same or fixed else None
+    ):
         path = sources.fetch_source(named)
-        return _read_path(model, path, stack), named.name, named.classes == 1001
+        called = named.name.rpartition("/")[2]
+        reading = _read_path(model, path, stack, called)._replace(preprocessing=named.preprocessing)
+        return reading, named.name, named.classes == 1001
     return _read_path(model, Path(source), stack), name, False
 
 
-def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
+def _read_path(model: Any, path: Path, stack: ExitStack, called: str | None = None) -> _Reading:
+    """What is at `path`; `called`: its publisher's name of it, where that is not the file's."""
     if prefix := tf_slim.checkpoint_prefix(path):
         tensors = tf_slim.read_checkpoint(prefix)
         tf_slim.check_names_layers(tensors, prefix)
@@ -236,18 +248,28 @@ def _read_path(model: Any, path: Path, stack: ExitStack) -> _Reading:
         hint = f" Did you mean {near!r}?" if near else ""
         raise FileNotFoundError(f"no weights {str(path)!r}: source must be {_KINDS}.{hint}")
     kind = file_kinds.kind_of(path)
-    if kind == "torch":
-        checkpoint = pth.read_checkpoint(path)
-        return _read_mapping(model, checkpoint.arrays, checkpoint.average)
-    if kind == "safetensors":
-        return _read_mapping(model, safetensors_files.read_safetensors(path))
+    if kind in ("torch", "safetensors"):
+        arrays, average, described = _read_torch(path, kind)
+        reading = _read_mapping(model, arrays, average, called or described.architecture)
+        return reading._replace(preprocessing=described.preprocessing)
     if kind == "keras":
         return _read_keras_file(model, path, stack)
     what = file_kinds.describe(path)
     raise ValueError(f"{path} is of no known kind ({what}): source must be {_KINDS}.")
 
 
-def _read_mapping(model: Any, tensors: Mapping[str, Any], average: str = "") -> _Reading:
+def _read_torch(path: Path, kind: str) -> tuple[dict[str, np.ndarray], str, hub.Described]:
+    """A file's arrays, which averaged copy they are, and what is known of them beside."""
+    if kind == "safetensors":
+        arrays, average = safetensors_files.read_safetensors(path), ""
+    else:
+        arrays, average = pth.read_checkpoint(path)
+    return arrays, average, hub.described_beside(path) or hub.Described(path.name, None)
+
+
+def _read_mapping(
+    model: Any, tensors: Mapping[str, Any], average: str = "", called: str = ""
+) -> _Reading:
     bad = [repr(name) for name, v in tensors.items() if not isinstance(name, str) or _no_array(v)]
     if bad:
         raise TypeError(
@@ -270,7 +292,7 @@ def _read_mapping(model: Any, tensors: Mapping[str, Any], average: str = "") -> 
     layers = keras_applications.named(tensors)
     if naming := keras_applications.find_naming(layers):
         return _read_keras_application(model, layers, naming)
-    reading = _read_state_dict(model, tensors)
+    reading = _read_state_dict(model, tensors, called)
     return reading._replace(average=average or reading.average)
 
 
@@ -291,7 +313,7 @@ def _read_keras_application(
     )
 
 
-def _read_state_dict(model: Any, tensors: Mapping[str, Any]) -> _Reading:
+def _read_state_dict(model: Any, tensors: Mapping[str, Any], called: str) -> _Reading:
     tensors, prefix = state_dicts.unprefixed(tensors, model)
     naming = state_dicts.find_naming(tensors) or state_dicts.naming_by_overlap(model, tensors)
     if naming is None:
@@ -300,6 +322,7 @@ def _read_state_dict(model: Any, tensors: Mapping[str, Any]) -> _Reading:
             f"known are those of TF-Slim ({tf_slim.example()}), keras.applications "
             f"(conv1/kernel) and {state_dicts.origins()} (features.0.0.weight)."
         )
+    naming = timm_names.as_called(naming, called)
     wanted = {
         name: v
         for name, v in tensors.items()
@@ -360,18 +383,40 @@ def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> _Reading:
     )
 
 
+def chosen_source(source: Any, network: str | None = None, **options: Any) -> Any:
+    """`source`, where it is "imagenet" by the name of the weights that this means for a network.
+
+    Args:
+        source: as in `load_weights`.
+        network, options: the network's name in the catalogue and the keywords it is built with;
+          of its images' size, if it is told, depends which weights are the best.
+
+    Raises:
+        ValueError: there are no ImageNet weights of the network.
+    """
+    if source != "imagenet" or network is None:
+        return source
+    inputs, shape = options.get("inputs"), options.get("input_shape")
+    shape = tuple(inputs.shape)[1:] if inputs is not None else shape
+    found = families.find_source(
+        source, lambda: Variant(network, options), shape[0] if shape else None
+    )
+    return found.name
+
+
 def source_requirements(source: Any, network: str | None = None, **options: Any) -> dict[str, Any]:
     """The keywords with which a network must be built for weights from `source` to fit.
 
     Args:
         source: as in `load_weights`.
-        network, options: for "imagenet", the network's name in the catalogue and its keywords.
+        network, options: for "imagenet", as in `chosen_source`.
 
     Returns:
         For example `{"use_explicit_padding": True}`; empty where nothing but the table matters.
     """
-    if isinstance(source, str):
-        found = families.find_source(source, lambda: Variant(network, options) if network else None)
+    source = chosen_source(source, network, **options)
+    if isinstance(source, str) and source != "imagenet":
+        found = families.find_source(source, lambda: None)
         if found is not None:
             return dict(found.requires)
     if _is_keras_file(source):
@@ -411,14 +456,16 @@ def _is_keras_file(source: Any) -> bool:
 
 def _naming_of(source: Any) -> StateDictNaming | None:
     """The naming of a PyTorch file or mapping."""
+    called = ""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         kind = None if tf_slim.checkpoint_prefix(path) else file_kinds.kind_of(path)
         if kind is None:
             return None
-        read = safetensors_files.read_safetensors if kind == "safetensors" else pth.read_pth
-        source = read(path)
+        source, _, described = _read_torch(path, kind)
+        called = described.architecture
     if not isinstance(source, Mapping):
         return None
     tensors, _ = state_dicts.unprefixed(_unwrapped(source)[0])
-    return state_dicts.find_naming(tensors)
+    naming = state_dicts.find_naming(tensors)
+    return timm_names.as_called(naming, called) if naming else None

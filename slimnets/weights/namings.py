@@ -25,6 +25,7 @@ class StateDictNaming:
         networks: the catalogue's names of the networks that are called so.
         origin: whose names these are.
         signature: tensors that, together, only a state dict of this naming has.
+        absent: tensors that it has not, where a larger network has all those of the signature.
         name_units: the units of a model and itself → (unit, template) pairs.
         variant: the network, from its shapes and classes.
         classifier: the classifier's prefix.
@@ -32,8 +33,10 @@ class StateDictNaming:
         per_class: outputs of the classifier for each class.
         dense: prefixes of dense layers, where ours are 1×1 convolutions.
         ignored: beginnings of names that the network has no use for (an auxiliary classifier).
+        before_classifier: prefixes of layers that are absent without classes as well.
         epsilon: of its batch norms, but for
         epsilons: those of layers of ours whose names begin so.
+        pads_same: whether it pads by TensorFlow's SAME, and not both sides alike.
         requires: keywords with which our function builds the same network.
         lacks: options of ours (`Variant.options`) that the reference does not have.
         complaint: what in a model makes the same weights another function; None: nothing does.
@@ -50,8 +53,11 @@ class StateDictNaming:
     per_class: int = 1
     dense: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    before_classifier: tuple[str, ...] = ()
     epsilon: float = 1e-5
     epsilons: Mapping[str, float] = field(default_factory=dict)
+    pads_same: bool = False
     requires: Mapping[str, Any] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
     complaint: Callable[[Any], str | None] = lambda model: None
@@ -59,7 +65,8 @@ class StateDictNaming:
 
     def is_classifier_name(self, name: str) -> bool:
         """Whether a tensor belongs to what follows the pool: absent without classes."""
-        return name.rpartition(".")[0] in (self.classifier, *self.classifiers, *self.dense)
+        layers = (self.classifier, *self.classifiers, *self.dense, *self.before_classifier)
+        return name.rpartition(".")[0] in layers
 
     def epsilon_of(self, layer: str) -> float:
         """The epsilon of our batch norm of this name in the reference."""

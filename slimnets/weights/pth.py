@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,8 +102,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """A file's tensors, and where in it they were, if they are an averaged copy; else ""."""
 
     arrays: dict[str, np.ndarray]

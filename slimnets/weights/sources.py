@@ -3,7 +3,9 @@
 A source is called as its file is. torchvision's files carry the start of their SHA-256 in their
 name. TF-Slim's archives were published without hashes: a download is checked by its length, and
 its variables by name and shape.
-Accuracies are the publishers': torchvision 0.29 (`_metrics`), TF-Slim's tables.
+timm's are repositories of the Hugging Face Hub, which tells the hash of what it sends.
+Accuracies are the publishers': torchvision 0.29 (`_metrics`), TF-Slim's tables, and timm's
+`results/results-imagenet.csv` at the training resolution.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from slimnets.weights import hub
 from slimnets.weights.download import extract_tgz, fetch
+from slimnets.weights.timm_names import PADS
 from tflite.images import Preprocessing
 
 # TF-Slim's inception preprocessing at evaluation: central_crop(0.875), resize, [-1, 1].
@@ -29,6 +33,14 @@ TORCHVISION = Preprocessing(
 )
 # torchvision's second generation of weights resizes to 232 before it cuts out 224.
 TORCHVISION_232 = dataclasses.replace(TORCHVISION, crop_fraction=224 / 232)
+# timm's: the shorter side to size / crop, then the middle. Most have ImageNet's mean and deviation,
+# TensorFlow's ports and the longest trained ones a half.
+TIMM = dataclasses.replace(TORCHVISION, interpolation="bicubic")
+TIMM_HALF = dataclasses.replace(TIMM, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+# Those that came to timm from elsewhere, without a normalization.
+TIMM_PLAIN = dataclasses.replace(
+    TIMM, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), interpolation="bilinear"
+)
 # The whole little picture: there is nothing around the object to cut away.
 SMALL_PICTURES = dataclasses.replace(INCEPTION, size=(32, 32), crop_fraction=1.0)
 # Segmentation: the whole picture in torchvision's range, squeezed to the input's size.
@@ -47,12 +59,13 @@ class WeightSource:
         options: its keywords, where they are not the defaults.
         url: the file.
         sha256: of the file, or its first digits; None: not published.
-        format: "torchvision" or "tf_slim".
+        format: "torchvision", "tf_slim" or "timm".
         classes: 1000, or 1001 with the background as class 0.
         preprocessing: what the images went through; `size` is the training resolution.
         top1, top5: published accuracy on ImageNet's validation set, in percent; None: not
             published, or of a detector or segmenter.
         requires: keywords that the network's function needs for the weights to fit its function.
+        epsilon: of the batch norms that the weights were trained with.
     """
 
     name: str
@@ -66,6 +79,12 @@ class WeightSource:
     top5: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     requires: Mapping[str, Any] = field(default_factory=dict)
+    epsilon: float = 1e-3
+
+    @property
+    def pads_same(self) -> bool:
+        """Whether the weights need TensorFlow's SAME padding, and not both sides alike."""
+        return not self.requires.get("use_explicit_padding", False)
 
 
 def torchvision(
@@ -105,6 +124,39 @@ def torchvision_segmenter(network: str, stem: str, requires: Mapping[str, Any]) 
         preprocessing=WHOLE_PICTURES,
         top1=None,
         requires=requires,
+    )
+
+
+def timm(
+    network: str,
+    name: str,
+    top1: float,
+    top5: float,
+    preprocessing: Preprocessing = TIMM,
+    *,
+    size: int = 224,
+    crop: float = 0.875,
+    requires: Mapping[str, Any] = MappingProxyType({}),
+    **options: Any,
+) -> WeightSource:
+    """timm's weights `name` (NAME.TAG) for the network's function with these options.
+
+    Those whose name begins with `tf_` come from TensorFlow, and pad and normalize as it does.
+    """
+    port = name.startswith("tf_")
+    return WeightSource(
+        name=f"timm/{name}",
+        network=network,
+        url=f"https://huggingface.co/timm/{name}",
+        sha256=None,
+        format="timm",
+        classes=1000,
+        preprocessing=dataclasses.replace(preprocessing, size=(size, size), crop_fraction=crop),
+        top1=top1,
+        top5=top5,
+        options=MappingProxyType(options),
+        requires=MappingProxyType({**requires, **({} if port else PADS)}),
+        epsilon=1e-3 if port else 1e-5,
     )
 
 
@@ -151,6 +203,9 @@ def fetch_source(source: WeightSource) -> Path:
     Raises:
         ConnectionError, ValueError: as `slimnets.weights.download.fetch`.
     """
+    if source.format == "timm":
+        name = source.name.partition("/")[2]
+        return hub.fetch(source.name, "model.safetensors", f"{name}.safetensors")
     path = fetch(source.url, source.sha256)
     return extract_tgz(path) if source.format == "tf_slim" else path
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,7 +90,14 @@ def _namings() -> list[StateDictNaming]:
 def find_naming(names: Iterable[str]) -> StateDictNaming | None:
     """The naming that a state dict's names follow."""
     present = set(names)
-    return next((n for n in _namings() if present.issuperset(n.signature)), None)
+    return next(
+        (
+            naming
+            for naming in _namings()
+            if present.issuperset(naming.signature) and present.isdisjoint(naming.absent)
+        ),
+        None,
+    )
 
 
 def unprefixed(tensors: Mapping[str, Any], model: Any = None) -> tuple[Mapping[str, Any], str]:
@@ -110,12 +118,13 @@ def unprefixed(tensors: Mapping[str, Any], model: Any = None) -> tuple[Mapping[s
 
 
 def _names_of_model(model: Any) -> set[str]:
-    try:
-        naming = naming_of_model(model)
-    except ValueError:
-        return set()
-    layers = layer_names(naming.name_units(units_of(model), model))
-    return {name for name, *_ in _tensors(model, naming, layers)}
+    return {
+        name
+        for naming in namings_of_model(model)
+        for name, *_ in _tensors(
+            model, naming, layer_names(naming.name_units(units_of(model), model))
+        )
+    }
 
 
 def width(shapes: Shapes, prefix: str) -> int:
@@ -163,7 +172,7 @@ def is_counter(name: str) -> bool:
     return name.rpartition(".")[2] == _COUNTER
 
 
-def export_torch(model: Any) -> dict[str, np.ndarray]:
+def export_torch(model: Any, names: str | None = None) -> dict[str, np.ndarray]:
     """The weights of `model` as the state dict of its PyTorch reference.
 
     `net.load_state_dict({k: torch.from_numpy(v) for k, v in exported.items()})` takes it strictly:
@@ -172,17 +181,20 @@ def export_torch(model: Any) -> dict[str, np.ndarray]:
     Where the batch norms' epsilon is not the reference's, the difference goes into the variances,
     so that the function stays the same, up to rounding.
 
+    Args:
+        names: whose names, where there are several references ("torchvision", "timm"); None: the
+            first of them.
+
     Raises:
         TypeError: `model` is no Keras model.
-        ValueError: PyTorch has no reference of this network, or the model pads or activates
-          differently.
+        ValueError: PyTorch has no reference of this network, or none with these names, or the model
+            pads or activates differently.
     """
     import keras
 
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model, got {type(model).__name__}.")
-    naming = naming_of_model(model)
-    check_built_alike(naming, model)
+    naming = _naming_for_export(model, names)
     prefixes = layer_names(naming.name_units(units_of(model), model))
     exported = {}
     for name, layer, variable, layout in _tensors(model, naming, prefixes):
@@ -197,27 +209,48 @@ def export_torch(model: Any) -> dict[str, np.ndarray]:
     return exported
 
 
-def export_safetensors(model: Any, path: str | os.PathLike) -> None:
+def _naming_for_export(model: Any, names: str | None) -> StateDictNaming:
+    found = namings_of_model(model)
+    if not found:
+        known = dict.fromkeys(network for naming in _namings() for network in naming.networks)
+        raise ValueError(
+            f"model {model.name!r} ({of_model(model) or 'a table of its own'}) has no counterpart "
+            f"in PyTorch; those of {', '.join(known)} are known."
+        )
+    chosen = [naming for naming in found if names in (None, naming.origin)]
+    if not chosen:
+        origins = " or ".join(repr(naming.origin) for naming in found)
+        raise ValueError(f"names must be None or {origins} for this network, got {names!r:.80}.")
+    for naming in chosen:
+        with suppress(ValueError):
+            check_built_alike(naming, model)
+            return naming
+    check_built_alike(chosen[0], model)
+    return chosen[0]
+
+
+def export_safetensors(model: Any, path: str | os.PathLike, names: str | None = None) -> None:
     """Write what `export_torch` gives as a `.safetensors` file, whole or not at all.
 
     Raises:
         as `export_torch`; OSError where `path` cannot be written.
     """
-    write_safetensors(path, export_torch(model))
+    write_safetensors(path, export_torch(model, names))
 
 
 def check_built_alike(naming: StateDictNaming, model: Any) -> None:
     """Raise a ValueError where the same weights would be another function than the reference's."""
-    same = [
-        layer.name
-        for layer in weighted_layers(model)
-        if getattr(layer, "padding", "valid") == "same" and max(layer.strides) > 1
-    ]
-    if same:
+    same, fixed = padding_of(model)
+    if same and not naming.pads_same:
         raise ValueError(
             f"model {model.name!r} pads by TensorFlow's SAME at stride 2 ({same[0]}, …), and "
             f"{naming.origin} pads both sides alike: build the model with "
             "use_explicit_padding=True."
+        )
+    if fixed and naming.pads_same:
+        raise ValueError(
+            f"model {model.name!r} pads both sides alike ({fixed[0]}, …), and {naming.origin} by "
+            "TensorFlow's SAME: build the model without use_explicit_padding=True."
         )
     if complaint := naming.complaint(model):
         raise ValueError(f"model {model.name!r} is not {naming.origin}: {complaint}")
@@ -229,33 +262,44 @@ def check_built_alike(naming: StateDictNaming, model: Any) -> None:
         )
 
 
+def padding_of(model: Any) -> tuple[list[str], list[str]]:
+    """The layers at stride 2 that pad by SAME, and those that pad both sides alike before one."""
+    same = [
+        layer.name
+        for layer in weighted_layers(model)
+        if getattr(layer, "padding", "valid") == "same" and max(layer.strides) > 1
+    ]
+    fixed = [
+        layer.name
+        for layer in model.layers
+        if type(layer).__name__ == "ZeroPadding2D" and layer.name.endswith(".pad")
+    ]
+    return same, fixed
+
+
 def _is_relu6(layer: Any) -> bool:
     return getattr(getattr(layer, "activation", None), "__name__", "") == "relu6"
 
 
 def naming_by_overlap(model: Any, names: Iterable[str]) -> StateDictNaming | None:
-    """The naming that `model` has, if it has any of these names: for a state dict with gaps."""
-    try:
-        naming = naming_of_model(model)
-    except ValueError:
-        return None
-    prefixes = set(layer_names(naming.name_units(units_of(model), model)).values())
-    return naming if any(name.rpartition(".")[0] in prefixes for name in names) else None
+    """The naming of `model` that has most of these names, if any: for a state dict with gaps."""
+    given = {name.rpartition(".")[0] for name in names}
+
+    def shared(naming: StateDictNaming) -> int:
+        prefixes = layer_names(naming.name_units(units_of(model), model)).values()
+        return len(given.intersection(prefixes))
+
+    best = max(namings_of_model(model), key=shared, default=None)
+    return best if best is not None and shared(best) else None
 
 
-def naming_of_model(model: Any) -> StateDictNaming:
-    """The naming in which `model` can be exported.
-
-    Raises:
-        ValueError: PyTorch has no reference of this network.
-    """
+def namings_of_model(model: Any) -> list[StateDictNaming]:
+    """The namings in which `model` can be exported; none, where PyTorch has no reference of it."""
     variant = of_model(model)
-    if variant:
-        for naming in _namings():
-            if variant.network in naming.networks and not set(naming.lacks) & set(variant.options):
-                return naming
-    known = dict.fromkeys(network for naming in _namings() for network in naming.networks)
-    raise ValueError(
-        f"model {model.name!r} ({variant or 'a table of its own'}) has no counterpart in PyTorch; "
-        f"those of {', '.join(known)} are known."
-    )
+    if variant is None:
+        return []
+    return [
+        naming
+        for naming in _namings()
+        if variant.network in naming.networks and not set(naming.lacks) & set(variant.options)
+    ]

@@ -7,6 +7,7 @@ The golden files hold what torchvision, keras.applications and plain PyTorch mod
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import slimnets
 from slimnets.weights import load_weights
@@ -66,6 +67,35 @@ TORCH = {  # golden file: builder, arguments
     },
 }
 
+_V4 = "mobilenet_v4_conv"
+TIMM = {  # golden file: builder, arguments; the files' names begin with timm's of the network
+    "timm_mobilenetv1_100": ("mobilenet_v1", FIXED),
+    "timm_mobilenetv1_125_97px": ("mobilenet_v1", {**FIXED, "depth_multiplier": 1.25}),
+    "timm_mobilenetv2_050": (V2, {**FIXED, "depth_multiplier": 0.5}),
+    "timm_mobilenetv2_140_97px": (V2, {**FIXED, "depth_multiplier": 1.4}),
+    "timm_mobilenetv3_large_100": ("mobilenet_v3_large", FIXED),
+    "timm_mobilenetv3_small_050_97px": (
+        "mobilenet_v3_small",
+        {**FIXED, "depth_multiplier": 0.5, "fixed_stem": True},
+    ),
+    "timm_tf_mobilenetv3_small_075": ("mobilenet_v3_small", {"depth_multiplier": 0.75}),
+    "timm_tf_mobilenetv3_large_minimal_100": ("mobilenet_v3_large", {"minimalistic": True}),
+    **{
+        f"timm_mobilenetv4_conv_small{px}": (f"{_V4}_small", FIXED)
+        for px in ("", "_97px", "_224px")
+    },
+    "timm_mobilenetv4_conv_small_050": (f"{_V4}_small", {**FIXED, "depth_multiplier": 0.5}),
+    "timm_mobilenetv4_conv_small_035": (f"{_V4}_small", {**FIXED, "depth_multiplier": 0.35}),
+    **{
+        f"timm_mobilenetv4_conv_{size}{px}": (f"{_V4}_{size}", FIXED)
+        for size in ("medium", "large")
+        for px in ("", "_224px")
+    },
+    "timm_efficientnet_lite0": ("efficientnet_lite0", FIXED),
+    "timm_tf_efficientnet_lite0": ("efficientnet_lite0", {}),
+    "timm_tf_efficientnet_lite2_97px": ("efficientnet_lite2", {}),
+}
+
 _LARGE, _SMALL = (
     ("MobileNetV3Large", "mobilenet_v3_large"),
     ("MobileNetV3Small", "mobilenet_v3_small"),
@@ -97,7 +127,7 @@ def test_every_golden_file_is_used():
     files = {
         name for name in names if not name.startswith("dense_")
     }  # test_dense_networks has those
-    assert files == {*TORCH, *KERAS, "photos"}
+    assert files == {*TORCH, *TIMM, *KERAS, "photos"}
 
 
 def assert_same_logits(model, wanted):
@@ -122,6 +152,25 @@ def test_pytorchs_weights_give_pytorchs_logits(name):
     exported = slimnets.export_torch(model)
     assert set(weights) <= set(exported)
     assert all(np.array_equal(exported[key], value) for key, value in weights.items())
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timms_weights_in_a_file_of_its_name_give_timms_logits(name, tmp_path):
+    wanted = golden.load(name)
+    builder, kwargs = TIMM[name]
+    model = getattr(slimnets, builder)(
+        (wanted.image_size, wanted.image_size, 3), prediction_fn=None, **kwargs
+    )
+    weights = wanted.weights()
+    # Only its name tells a port of TensorFlow's weights, which pads and normalizes as they do.
+    path = tmp_path / f"{name.removeprefix('timm_')}.safetensors"
+    safetensors.numpy.save_file(weights, path)
+    load_weights(model, path)
+    assert_same_logits(model, wanted)
+    if not path.name.startswith("tf_"):
+        exported = slimnets.export_torch(model, names="timm")
+        assert set(weights) <= set(exported)
+        assert all(np.array_equal(exported[key], value) for key, value in weights.items())
 
 
 @pytest.mark.parametrize("name", KERAS)

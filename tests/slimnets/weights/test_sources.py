@@ -9,10 +9,13 @@ def test_the_sources_are_those_that_were_published():
     assert len(names) == len(set(names))
     for source in all_sources():
         file = source.url.rpartition("/")[2]
-        assert source.name == file.removesuffix(".pth").removesuffix(".tgz")
+        assert source.name.removeprefix("timm/") == file.removesuffix(".pth").removesuffix(".tgz")
         if source.format == "torchvision":
             assert source.sha256 == source.name.rpartition("-")[2]
+        if source.format == "timm":  # repository NAME.TAG of the Hub
+            assert source.name == f"timm/{file}"
+            assert source.pads_same == file.startswith("tf_") == (source.epsilon == 1e-3)
     assert {n for n in names if n.startswith("mobilenet_v1")} == {
         f"mobilenet_v1_{a}_{s}" for a in (1.0, 0.75, 0.5, 0.25) for s in (224, 192, 160, 128)
     }
-    assert sum(source.format == "torchvision" for source in all_sources()) == 11
+    assert sum(source.format == "torchvision" for source in all_sources()) == 14
