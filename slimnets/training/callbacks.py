@@ -60,7 +60,7 @@ class KeepRun(keras.callbacks.Callback):
         Args:
             run: where everything goes.
             config: of the training.
-            model: what is trained, compiled.
+            model: what is trained, compiled, its optimizer built.
             steps: in an epoch.
             about: what a checkpoint is good for, see `checkpoints.save`.
             asked_to_end: once it is set, a checkpoint is written and `Terminated` raised.
@@ -75,7 +75,6 @@ class KeepRun(keras.callbacks.Callback):
         self._average, self._deployable = average, deployable
         self._metrics: list[Any] = []  # their state in the midst of an epoch
         self._started = self._saved = time.monotonic()
-        model.optimizer.build(model.trainable_variables)  # its state goes into checkpoints
 
     def restore(self) -> None:
         """Goes back to the checkpoint. Model, optimizer and metrics are built.
@@ -85,7 +84,7 @@ class KeepRun(keras.callbacks.Callback):
         """
         path = self._run.folder / CHECKPOINT
         self.standing = checkpoints.restore(path, self._variables(), self._about)
-        self._metrics = [variable.numpy() for variable in self._trained.metrics_variables]
+        self._metrics = [variable.numpy() for variable in self._metric_variables()]
         self._started = time.monotonic() - self.standing.seconds
         if self.standing.history:
             self._write_history()
@@ -118,7 +117,7 @@ class KeepRun(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self._metrics and self.standing.step:
-            for variable, value in zip(self._trained.metrics_variables, self._metrics, strict=True):
+            for variable, value in zip(self._metric_variables(), self._metrics, strict=True):
                 variable.assign(value)
         self._metrics = []
 
@@ -150,9 +149,15 @@ class KeepRun(keras.callbacks.Callback):
         return [
             *model.variables,
             *model.optimizer.variables,
-            *model.metrics_variables,
+            *self._metric_variables(),
             *averages,
         ]
+
+    def _metric_variables(self) -> list[Any]:
+        # To read them, all workers would have to save at once: an epoch that a cluster goes on with
+        # is measured from there.
+        alone = self.config.distribution != "multi_worker"
+        return self._trained.metrics_variables if alone else []
 
     def _checkpoint(self) -> None:
         self.standing.seconds = time.monotonic() - self._started

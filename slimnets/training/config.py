@@ -13,6 +13,7 @@ from tflite.hints import nearest
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "exponential", "linear", "steps")
+DISTRIBUTIONS = ("none", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 # Sections that hold keyword arguments of something else: any key may be added there, and who
@@ -32,6 +33,8 @@ def default_config() -> ConfigDict:
     config.label_smoothing = 0.0
     config.precision = "float32"  # or mixed_bfloat16, mixed_float16; saved models are float32
 
+    # Who shares a batch: one device, all local ones, the cluster of TF_CONFIG, a TPU's cores.
+    config.distribution = "none"  # or mirrored, multi_worker, tpu
     config.xla = False  # compile the step with XLA: pays for itself in long trainings only
     config.deterministic = False  # the same weights to the bit in every run; slower
     config.ema = 0.0  # decay of moving averages of the weights, which are then kept; 0: none
@@ -107,6 +110,11 @@ def check_config(config: Mapping[str, Any]) -> ConfigDict:
         value = _get(whole, field)
         if not check(value):
             raise ValueError(f"config.{field} must be {allowed}, got {value!r}.")
+    if whole.distribution != "none" and (whole.teacher or whole.xla or whole.head.epochs != 0):
+        raise ValueError(
+            f"config.distribution={whole.distribution!r} knows neither config.teacher nor xla nor "
+            "head.epochs: leave them out, or train on one device."
+        )
     if whole.model.freeze_batch_norm and not whole.model.weights:
         raise ValueError(
             "config.model.freeze_batch_norm keeps statistics that came with weights, and there are "
@@ -219,6 +227,7 @@ _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "batch_size": (_or_none(_whole_from(1)), "a whole number, 1 or more"),
         "label_smoothing": (lambda v: _is_number(v) and 0 <= v < 1, "in [0, 1)"),
         "precision": (PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}"),
+        "distribution": (DISTRIBUTIONS.__contains__, f"one of {', '.join(DISTRIBUTIONS)}"),
         "xla": _switch,
         "deterministic": _switch,
         "ema": (lambda v: _is_number(v) and 0 <= v < 1, "in [0, 1)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from slimnets.training import (
     checkpoints,
     data_sets,
     distillation,
+    distribution,
     recipe,
     results,
     run_page,
@@ -68,13 +70,30 @@ def train(
         ValueError: a wrong config or data set; a loss that is not a number; a checkpoint that is
             damaged or does not fit the data.
         OSError: workdir cannot be written; what was there before is unchanged.
+        ConnectionError: another worker of the cluster has gone.
         Terminated: SIGTERM came, and a checkpoint was written (main thread only).
     """
     config = check_config(config)
     _check_outside(Path(workdir), config.data.source)
     workdir = results.check_folder(workdir)
     sidecar.check_place(workdir / results.BEST)
+    # A cluster has to be joined before TensorFlow does anything.
+    strategy = distribution.open_strategy(config)
     recipe.prepare_process(config)
+    with distribution.own_folder(workdir, config) as folder:
+        result = _train(config, folder, strategy, resume, load)
+    return {**result, "checkpoint": str(workdir / results.BEST)}
+
+
+def _train(
+    config: ConfigDict,
+    workdir: Path,
+    strategy: Any,
+    resume: bool,
+    load: Callable[[str], data.Source],
+) -> dict[str, Any]:
+    """What `train` does once the folder and the devices are there."""
+    scope = strategy.scope if strategy else contextlib.nullcontext
     source = load(config.data.source)
     described = str(describe(source))
     logging.info("%s", described)
@@ -86,24 +105,32 @@ def train(
         return result
 
     num_classes = len(source.class_names)
-    model = recipe.build_model(config, num_classes)
+    with scope():
+        model = recipe.build_model(config, num_classes)
     preprocess = recipe.build_preprocessing(model, config)
+    if strategy:
+        model = distribution.Distributed(model, strategy)
     if config.teacher:
         model = distillation.taught(model, preprocess, config, source.class_names)
     train_set, val_set = data_sets.build(config, source, preprocess)
     steps = int(train_set.cardinality())
-    recipe.settle_batch_norm(model, config, steps * config.epochs)
-    model.compile(
-        optimizer=recipe.build_optimizer(config, steps),
-        loss=recipe.build_loss(config, model),
-        metrics=["accuracy"],
-        jit_compile=config.xla,
-    )
+    if strategy:
+        distribution.check_shares(strategy, config.batch_size, len(source.splits["val"]))
+        train_set, val_set = map(distribution.shared, (train_set, val_set))
+    recipe.settle_batch_norm(model, config, steps * config.epochs, shared=strategy is not None)
+    with scope():
+        model.compile(
+            optimizer=recipe.build_optimizer(config, steps),
+            loss=recipe.build_loss(config, model),
+            metrics=["accuracy"],
+            jit_compile=config.xla,
+        )
+        model.optimizer.build(model.trainable_variables)  # its state goes into checkpoints
+        average = Average(model, config.ema) if config.ema else None
 
     goes_on = resume and results.has_checkpoint(workdir, written)
     records = {**_descriptions(config, source, preprocess), results.CONFIG: written}
     run = results.Results(workdir, records, begun=goes_on)
-    average = Average(model, config.ema) if config.ema else None
     progress = ShowProgress(config.epochs, steps)
     with checkpoints.listening() as asked_to_end:
         kept = KeepRun(
@@ -124,7 +151,8 @@ def train(
         board = TensorBoard(workdir / results.TENSORBOARD) if config.tensorboard else None
         watchers = [StopOnNaN(kept, workdir), average, kept, progress, board]
         try:
-            _fit(model, train_set, val_set, kept, [w for w in watchers if w])
+            with distribution.worker_that_left(config):
+                _fit(model, train_set, val_set, kept, [w for w in watchers if w])
         finally:
             progress.close()
     return _finish(kept, run, source, described, val_set, preprocess)
@@ -149,8 +177,8 @@ def _descriptions(
 
 
 def _deployable(config: ConfigDict, num_classes: int) -> keras.Model | None:
-    """Mixed-precision graphs are for training; devices and importers want plain float32."""
-    if config.precision == "float32":
+    """Graphs in mixed precision or of several replicas are for training; devices want neither."""
+    if config.precision == "float32" and config.distribution == "none":
         return None
     return recipe.build_model(config, num_classes, "float32", load=False)
 

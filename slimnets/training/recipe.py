@@ -102,11 +102,14 @@ def build_options(config: ConfigDict, num_classes: int) -> dict[str, Any]:
 _LEFT_OF_THE_START = 0.01
 
 
-def settle_batch_norm(model: keras.Model, config: ConfigDict, steps: int) -> None:
+def settle_batch_norm(
+    model: keras.Model, config: ConfigDict, steps: int, shared: bool = False
+) -> None:
     """Freezes the statistics, or makes them follow within a training of so many steps.
 
     With a momentum made for many more steps a model would fit its images and predict at chance,
-    since prediction uses statistics that are still near where they started.
+    since prediction uses statistics that are still near where they started. Where replicas share a
+    batch (`shared`), its statistics are those of the whole batch, as on one device.
     """
     norms = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
     most = _LEFT_OF_THE_START ** (4 / steps)
@@ -118,6 +121,7 @@ def settle_batch_norm(model: keras.Model, config: ConfigDict, steps: int) -> Non
         logging.info("batch norm's momentum is %.3f, for a training of %d steps", most, steps)
     for norm in norms:
         norm.momentum = min(norm.momentum, most)
+        norm.synchronized = shared
 
 
 def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> keras.optimizers.Optimizer:
