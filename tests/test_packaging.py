@@ -18,7 +18,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
-OURS = {"slimnets", "tflite", "tests"}
+OURS = {"slimnets", "tflite", "tests", "docs"}
+# A benchmark imports the one beside it by its name.
+OURS |= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 
 # Where the name on PyPI is not the name in Python.
 DISTRIBUTIONS = {
@@ -36,7 +38,9 @@ DECLARED_WITHOUT_AN_IMPORT = {
     "setuptools",
 }
 # For whoever makes the golden files anew; tests/reference/README.md says how.
-REFERENCE_MAKERS = {"torch", "torchvision"}
+REFERENCE_MAKERS = {"torch", "torchvision", "timm", "pycocotools"}
+# What benchmarks/ compares with where it is installed.
+PEERS = {"litert-quantizer", "litert-torch"}
 
 
 def normalized(name):
@@ -69,6 +73,12 @@ def imported(*folders):
 
 DECLARED = pairs(PROJECT["dependencies"], ">=")
 DECLARED_FOR_ONNX = pairs(PROJECT["optional-dependencies"]["onnx"], ">=")
+# What one needs for some commands only.
+DECLARED_AS_EXTRAS = {
+    name: version
+    for extra in ("onnx", "micro", "tfds")
+    for name, version in pairs(PROJECT["optional-dependencies"][extra], ">=").items()
+}
 DECLARED_FOR_TESTS = pairs(PROJECT["optional-dependencies"]["test"], ">=")
 WITHOUT_THEIR_DEPENDENCIES = {
     normalized(re.split("[=>]", line)[0]) for line in lines(ROOT / "tests/requirements-no-deps.txt")
@@ -81,10 +91,10 @@ def test_the_lower_bounds_are_the_versions_that_test_oldest_installs():
 
 
 def test_nothing_undeclared_is_imported():
-    declared = DECLARED | DECLARED_FOR_ONNX
+    declared = DECLARED | DECLARED_AS_EXTRAS
     assert imported("slimnets", "tflite", "configs") <= declared.keys()
-    for_tests = DECLARED.keys() | DECLARED_FOR_TESTS.keys() | WITHOUT_THEIR_DEPENDENCIES
-    assert imported("tests", "benchmarks") <= for_tests | REFERENCE_MAKERS
+    for_tests = declared.keys() | DECLARED_FOR_TESTS.keys() | WITHOUT_THEIR_DEPENDENCIES
+    assert imported("tests", "benchmarks") <= for_tests | REFERENCE_MAKERS | PEERS
 
 
 def test_the_tests_have_what_onnx_needs():
