@@ -318,11 +318,11 @@ def _stripped(model: tf_keras.Model) -> tf_keras.Model:
     """The model without tensorflow-model-optimization's wrappers."""
     wrapped = [type(layer).__name__ for layer in model.layers]
     if "PruneLowMagnitude" in wrapped:
-        from tensorflow_model_optimization.sparsity import keras as sparsity
+        from slimnets.optimization.legacy_tools import sparsity
 
         return sparsity.strip_pruning(model)
     if "ClusterWeights" in wrapped:
-        from tensorflow_model_optimization.clustering import keras as clustering
+        from slimnets.optimization.legacy_tools import clustering
 
         return clustering.strip_clustering(model)
     return model

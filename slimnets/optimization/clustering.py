@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import keras
 import tf_keras
-from tensorflow_model_optimization.clustering import keras as plain
-from tensorflow_model_optimization.python.core.clustering.keras.experimental import (
-    cluster as experimental,
-)
 
 from slimnets.optimization.bridge import to_tf_keras
+from slimnets.optimization.legacy_tools import clustering as plain
+from slimnets.optimization.legacy_tools import sparse_clustering as experimental
 from slimnets.optimization.selection import wrapped_in
 
 

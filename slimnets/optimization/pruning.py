@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 import tf_keras
-from tensorflow_model_optimization.sparsity import keras as tfmot
 
 from slimnets.optimization.bridge import to_tf_keras
+from slimnets.optimization.legacy_tools import sparsity as tfmot
 from slimnets.optimization.selection import wrapped_in
 from tflite.hints import did_you_mean
 

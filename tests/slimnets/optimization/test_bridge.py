@@ -1,5 +1,6 @@
 """Keras 3 models become tf_keras models and come back: same names, weights and outputs."""
 
+import os
 import subprocess
 import sys
 
@@ -98,6 +99,13 @@ def test_what_has_no_counterpart_is_named():
         to_tf_keras(type("Mine", (keras.Model,), {"call": lambda self, x: x})())
     with pytest.raises(TypeError, match="Keras 3 model, got int"):
         to_tf_keras(3)
+
+
+def test_tfmot_leaves_the_process_as_it_was():
+    from slimnets.optimization import prune
+
+    assert prune
+    assert "TF_USE_LEGACY_KERAS" not in os.environ
 
 
 def test_importing_slimnets_leaves_legacy_keras_alone():
