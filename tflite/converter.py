@@ -64,6 +64,8 @@ _LEAST_TOP1_AGREEMENT = 0.8
 _NAMED = 3
 # Ranges that networks are trained with, as (low, high).
 _KNOWN_RANGES = ((-1.0, 1.0), (0.0, 1.0), (-0.5, 0.5), (0.0, 255.0))
+# Large enough a kernel, values so few and zeros so many that nobody came by them in plain training.
+_LARGE_KERNEL, _FEW_VALUES, _PRUNED = 1024, 64, 0.3
 _END_TYPES = {
     "float32": ("float32",),
     "float16": ("float32",),
@@ -250,6 +252,8 @@ def make(
         deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])
         doubts += found
     lowered = aware or lower(deployed, form, image, images, effort, kept)
+    if precision == "int8" and effort != "fast" and not aware:
+        doubts += _check_compressible(model)
     doubts += _check_float_operators(lowered.unkept or lowered.file, precision, device)
     return Made(lowered, image, images, samples, source, rewriting, doubts)
 
@@ -369,6 +373,23 @@ def _check_images(images: np.ndarray | None, image: ImageInput | None, precision
     if image is not None and not found:
         found = calibration_images.range_doubts(images, *image.range)
     return found
+
+
+def _check_compressible(model: "keras.Model") -> list[str]:
+    """What refitted weights undo: the zeros of pruning, the equal values of clustering."""
+    kernels = [each for each in model.weights if len(each.shape) > 1]
+    values = [np.asarray(each).ravel() for each in kernels]
+    values = [each for each in values if len(each) >= _LARGE_KERNEL]
+    count = sum(map(len, values))
+    zeros = sum(len(each) - np.count_nonzero(each) for each in values)
+    few = any(1 < len(np.unique(each[:_LARGE_KERNEL])) <= _FEW_VALUES for each in values)
+    if zeros <= _PRUNED * count and not few:
+        return []
+    what = f"{zeros / count:.0%} of its weights are zero" if not few else "its weights share values"
+    return [
+        f"the model looks pruned or clustered ({what}), which effort='fast' keeps in an int8 file "
+        "and any other does not: they fit each weight anew, and the file compresses less."
+    ]
 
 
 def _awareness(

@@ -373,6 +373,32 @@ class Fft(keras.layers.Layer):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda kernel: np.where(np.abs(kernel) < np.median(np.abs(kernel)), 0, kernel), "50%"),
+        (lambda kernel: np.round(kernel, 1), "share values"),
+    ],
+)
+def test_refitting_says_that_it_undoes_pruning_and_clustering(change, what):
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
+    x = image = keras.Input((8, 8, 3))
+    for _ in range(2):
+        x = keras.layers.Conv2D(32, 3, activation="relu")(x)
+    model = keras.Model(image, keras.layers.Dense(4)(keras.layers.GlobalMaxPooling2D()(x)))
+    kernel = model.layers[2].kernel
+    kernel.assign(change(np.asarray(kernel)))
+
+    def told(effort):
+        result = tflite.convert(model, precision="int8", calibration=images, effort=effort)
+        return [warning for warning in result.report.warnings if "pruned or clustered" in warning]
+
+    assert told("fast") == []
+    (warning,) = told("normal")
+    assert what in warning
+    assert "effort='fast'" in warning
+
+
 def test_a_custom_layer_that_cannot_be_converted_is_named():
     x = keras.Input((8, 8, 3))
     net = keras.Model(x, Fft(name="spectrum")(x))
