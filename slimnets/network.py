@@ -82,6 +82,7 @@ class Body:
         conv_defs: Sequence[Any] | None = None,
         output_stride: int | None = None,
         use_explicit_padding: bool = False,
+        *,
         atrous: str = "tensorflow",
     ) -> tuple[Any, EndPoints]:
         """The body up to `final_endpoint`: what every `…_base` function does.

@@ -78,7 +78,7 @@ def test_a_config_may_name_only_what_it_changes():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"model.name": "mobilenet_v1_25"}, ValueError, "Did you mean 'mobilenet_v1_025'"),
+        ({"model.name": "mobilnet_v1_025"}, ValueError, "Did you mean 'mobilenet_v1_025'"),
         ({"model.kwargs": {"deph_multiplier": 1}}, TypeError, "deph_multiplier"),
     ],
 )

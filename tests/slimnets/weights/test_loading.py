@@ -320,8 +320,12 @@ def test_the_ports_plain_relu_is_asked_for():
 
 def test_networks_that_pytorch_does_not_have_are_not_exported():
     model = slimnets.mobilenet_v3_small((32, 32, 3), minimalistic=True, use_explicit_padding=True)
-    with pytest.raises(ValueError, match=r"minimalistic=True.*no counterpart in PyTorch"):
-        export_torch(model)
+    assert "conv_stem.weight" in export_torch(model)  # timm has it, torchvision has not
+    with pytest.raises(ValueError, match="names must be None or 'timm'"):
+        export_torch(model, names="torchvision")
+    edgetpu = slimnets.mobilenet_edgetpu((32, 32, 3), depth_multiplier=0.25)
+    with pytest.raises(ValueError, match="no counterpart in PyTorch"):
+        export_torch(edgetpu)
 
 
 def test_names_of_no_known_network_are_refused(model):
