@@ -11,7 +11,7 @@ Why litert-quantizer 0.11, TensorFlow's successor, is not the engine (tflite/qua
 with minima and maxima, on the coral form of eight networks at 64×64 with random weights
 (quantization_engines.py), its files had 1.0 dB more than TensorFlow's for MobileNetV3-Large 0.75
 (7.2 beside 6.2) and 0.3 to 8.8 dB less for V1, V2, V3-Small, EdgeTPU, SqueezeNet, ShuffleNetV1 and
-V2. It needs about a second where TensorFlow needs two to ten. But:
+V2. (TensorFlow's quantizer was timed only as part of a whole conversion: no figure of speed.) And:
 
 - every operator stays at version 1, whose definition knows no int8 (CONV_2D has it from 3 on), and
   weights lie behind the flatbuffer, where no compiler of 2021 looks for them;
