@@ -17,7 +17,7 @@ from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope, merge
 from slimnets.arguments import check_input_shape
 from slimnets.network import end_points
-from slimnets.weights.families import families
+from slimnets.weights.families import backbone_of, families
 from slimnets.weights.loading import source_network, source_requirements
 from tflite.hints import did_you_mean
 
@@ -104,6 +104,15 @@ def _strides(heights: Mapping[str, int], height: int) -> Iterator[tuple[str, int
 def takes_option(name: str, option: str) -> bool:
     """Whether the network `name` of the catalogue has this keyword."""
     return option in inspect.signature(_find(name)[0]).parameters
+
+
+def backbone_options(model: Any) -> dict[str, Any] | None:
+    """The keywords that say what a detector or segmenter stands on; None: on nothing known."""
+    found = backbone_of(model)
+    if found is None:
+        return None
+    named = {} if found.network == "mobilenet_v3_large" else {"backbone": found.network}
+    return {**named, **found.options}
 
 
 def torchvision_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, int, str]]:

@@ -17,6 +17,7 @@ from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope
 from slimnets.arguments import check_arguments
 from slimnets.backbones import (
+    backbone_options,
     build_backbone,
     class_map,
     dilation_complaint,
@@ -26,7 +27,7 @@ from slimnets.backbones import (
 )
 from slimnets.network import check_num_classes, finish, scopes
 from slimnets.scopes import training_scope
-from slimnets.weights.families import Family, backbone_of, register
+from slimnets.weights.families import Family, register
 from slimnets.weights.loading import load_for_building
 from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.sources import WHOLE_PICTURES, torchvision_segmenter
@@ -148,12 +149,9 @@ def _mobile_pyramid(x: Any) -> Any:
 def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
     if "head.logits" not in units:
         return None
-    backbone = backbone_of(model)
-    if backbone is None:
+    options = backbone_options(model)
+    if options is None:
         return None
-    options = dict(backbone.options)
-    if backbone.network != "mobilenet_v3_large":
-        options = {"backbone": backbone.network, **options}
     if (rates := _rates(model)) != ATROUS_RATES:
         options["atrous_rates"] = rates
     return Variant("deeplab_v3", options, classes)
