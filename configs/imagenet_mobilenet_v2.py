@@ -1,8 +1,9 @@
 """MobileNetV2 1.0 on ImageNet: RMSprop, ×0.98 an epoch, label smoothing.
 
 Rate and batch are those of one of the authors' 16 asynchronous workers. Weight decay is the
-network's own, 4e-5 on all but depthwise layers. Source: arXiv 1801.04381, section 6.1; the epsilon
-and label smoothing are of TF-Slim's `nets/mobilenet/README.md`.
+network's own, 4e-5 on all but depthwise layers. Source: arXiv 1801.04381, section 6.1; label
+smoothing, moving averages and epochs are of TF-Slim's `nets/mobilenet/README.md`, the epsilon of
+its `train_image_classifier.py`.
 """
 
 from slimnets.training import default_config
@@ -10,7 +11,7 @@ from slimnets.training import default_config
 
 def get_config():
     config = default_config()
-    config.epochs = 300
+    config.epochs = 420  # 700,000 steps of 8 × 96
     config.batch_size = 96
     config.label_smoothing = 0.1
     config.ema = 0.9999

@@ -1,8 +1,9 @@
 """MobileNetV3-Large on ImageNet: RMSprop, batch 4096, warm-up, ×0.99 every 3 epochs.
 
 The batch needs a pod: with one of n images the rate is 0.1·n/4096. Weight decay is the network's
-own, 1e-5 on all but depthwise layers. Source: arXiv 1905.02244, section 6.1; the warm-up and the
-epsilon are of MnasNet's code, with which it was trained.
+own, 1e-5 on all but depthwise layers. Source: arXiv 1905.02244, section 6.1. What it does not say
+is as in MnasNet's code (`mnasnet_utils.py`: epsilon, warm-up; `mnasnet_main.py`: label smoothing),
+but for the epochs: 600 are those of torchvision's V3.
 """
 
 from slimnets.training import default_config

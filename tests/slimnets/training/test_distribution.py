@@ -114,8 +114,8 @@ def test_two_workers_end_with_the_same_weights_also_after_one_was_killed(tmp_pat
                     kill_at=kill_at if index else None,
                 )
             )
-        for process in processes:
-            process.join(240)
+        processes[1].join(240)
+        processes[0].join(60)  # who is left over ends within a minute, and does not wait for ever
         return [process.exitcode for process in processes]
 
     # In the second epoch, so that there is a checkpoint.
