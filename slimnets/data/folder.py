@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 from absl import logging
@@ -30,11 +31,14 @@ def load(path: str) -> Source:
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; pass folder:PATH with one sub-folder a class.")
     parts = _split_folders(root) or {"all": root}
-    names = {name: tuple(d.name for d in _sub_folders(part)) for name, part in parts.items()}
+    names = {name: tuple(map(_class_name, _sub_folders(part))) for name, part in parts.items()}
     pictures.check_same_classes(
         root, {f"{part.name}/": names[name] for name, part in parts.items()}
     )
     files = {name: _list_files(part) for name, part in parts.items()}
+    for part in parts.values():
+        if stray := sum(path.suffix.lower() in IMAGE_SUFFIXES for path in part.iterdir()):
+            logging.warning("%d pictures beside the classes of %s: left out", stray, part)
     if "all" in files:
         files = {"train": files["all"]}
     return pictures.build(f"folder:{path}", next(iter(names.values())), files)
@@ -113,7 +117,13 @@ def _holds_classes(folder: Path) -> bool:
 
 
 def _sub_folders(folder: Path) -> list[Path]:
-    return sorted(d for d in folder.iterdir() if d.is_dir() and not is_hidden(d.name))
+    folders = (d for d in folder.iterdir() if d.is_dir() and not is_hidden(d.name))
+    return sorted(folders, key=_class_name)
+
+
+def _class_name(folder: Path) -> str:
+    """Its name, with an accent written one way: archives made on a Mac write two letters for ñ."""
+    return unicodedata.normalize("NFC", folder.name)
 
 
 def _list_files(root: Path) -> list[tuple[str, int]]:

@@ -90,8 +90,8 @@ class WeightSource:
 def torchvision(
     network: str,
     stem: str,
-    top1: float,
-    top5: float,
+    top1: float | None,
+    top5: float | None,
     preprocessing: Preprocessing = TORCHVISION,
     requires: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
@@ -114,17 +114,8 @@ def torchvision(
 
 def torchvision_segmenter(network: str, stem: str, requires: Mapping[str, Any]) -> WeightSource:
     """torchvision's file `stem`.pth of a segmenter of Pascal VOC's classes."""
-    return WeightSource(
-        name=stem,
-        network=network,
-        url=f"https://download.pytorch.org/models/{stem}.pth",
-        sha256=stem.rpartition("-")[2],
-        format="torchvision",
-        classes=21,
-        preprocessing=WHOLE_PICTURES,
-        top1=None,
-        requires=requires,
-    )
+    source = torchvision(network, stem, None, None, WHOLE_PICTURES, requires)
+    return dataclasses.replace(source, classes=21)
 
 
 def timm(

@@ -118,6 +118,11 @@ def _reason(error: Exception) -> str:
     """One line without the compiler's own words for where it was."""
     if missing := re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", str(error)):
         return f"TensorFlow Lite has no operator for {', '.join(dict.fromkeys(missing))}"
+    if wide := re.search(r"16x8-bit not yet supported for op: '(\w+)'", str(error)):
+        return (
+            f"TensorFlow Lite has no {wide[1]} of 16-bit activations; precision='int8' or "
+            "'float16' takes it"
+        )
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".")
 

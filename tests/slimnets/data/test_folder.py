@@ -1,5 +1,7 @@
 """Folders of images: what is read, what is skipped, what is refused."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -204,6 +206,23 @@ def test_an_unlabelled_test_folder_is_left_out_and_named(tmp_path, caplog):
     make_images(tmp_path / "test", 4, "red")
     assert sizes(tmp_path) == {"train": 8, "val": 8}
     assert f"{tmp_path / 'test'} holds images without class sub-folders" in caplog.text
+
+
+def test_pictures_beside_the_classes_are_left_out_and_counted(pets, caplog):
+    Image.new("RGB", (16, 16)).save(pets / "of_no_class.png")
+    assert sum(sizes(pets).values()) == 30
+    assert "1 pictures beside the classes" in caplog.text
+
+
+def test_a_class_is_the_same_however_its_accent_is_written(tmp_path):
+    for split, form in (("train", "NFC"), ("val", "NFD")):
+        for name, color in (("Ñandú", "red"), ("Otter", "blue")):
+            make_images(tmp_path / split / unicodedata.normalize(form, name), 2, color)
+    source = data.load(f"folder:{tmp_path}")
+    assert source.class_names == ("Otter", "Ñandú")
+    for split in source.splits.values():
+        ((pixels, labels),) = split.batches(SMALL, 64)
+        assert ((pixels[..., 0].mean(axis=(1, 2)) > 128) == labels).all()
 
 
 def test_a_class_of_two_pictures_among_many_is_in_both_splits(tmp_path):
