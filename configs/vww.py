@@ -7,6 +7,8 @@ The data set is COCO's, made by github.com/mlcommons/tiny (benchmark/training/vi
 Above 80 % top-1 is the benchmark's target for the int8 file. For the microcontroller:
 
     slimnets convert vww/best.keras --target=micro --calibration=folder:… --out=vww.tflite
+
+MLPerf Tiny's own trained network is weights="vww_96".
 """
 
 from slimnets.training import default_config

@@ -16,6 +16,7 @@ Example:
   slimnets import-weights mobilenet_v1_025 mobilenet_v1_0.25_128.ckpt v1.keras
   slimnets import-weights mobilenet_v4_conv_small mobilenetv4_conv_small.safetensors v4.keras
   slimnets import-weights mobilenet_v2 checkpoint.pth v2.keras --num_classes=5 --nostrict
+  slimnets import-weights mobilenet_v1_025 vww_96.h5 vww.keras --num_classes=2 --input_size=96
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _described(
 
     size = model.input_shape[1:3]
     stem = Path(source).name
-    for ending in (".pth", ".ckpt", ".safetensors"):
+    for ending in (".pth", ".ckpt", ".safetensors", ".h5"):
         stem = stem.removesuffix(ending)
     # A file keeps its name when it is downloaded by hand.
     names = (source, stem, f"timm/{stem}")

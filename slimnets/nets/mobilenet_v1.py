@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -30,7 +30,15 @@ from slimnets.scopes import l2_decay
 from slimnets.weights.families import CIFAR100, IMAGENET, Family, Row, register
 from slimnets.weights.keras_applications import width as keras_width
 from slimnets.weights.namings import CheckpointNaming, KerasNaming, Shapes, StateDictNaming
-from slimnets.weights.sources import INCEPTION, SMALL_PICTURES, TIMM_HALF, tf_slim_by_size, timm
+from slimnets.weights.sources import (
+    INCEPTION,
+    SMALL_PICTURES,
+    TIMM_HALF,
+    TIMM_PLAIN,
+    WeightSource,
+    tf_slim_by_size,
+    timm,
+)
 from slimnets.weights.state_dicts import width as torch_width
 from slimnets.weights.tf_slim import width as slim_width
 from slimnets.weights.timm_names import ORIGIN, PADS, places
@@ -368,6 +376,20 @@ _ROWS = (
 # timm pools the whole map, whatever its size.
 _TIMM = {"global_pool": True}
 _PLAIN_RELU = {"conv": {"activation": "relu"}, "depthwise": {"activation": "relu"}}
+# MLPerf Tiny's visual wake words: no person, person. Its images only become 0 … 1.
+_VWW = WeightSource(
+    name="vww_96",
+    network="mobilenet_v1",
+    url="https://github.com/mlcommons/tiny/raw/master/benchmark/training/visual_wake_words/"
+    "trained_models/vww_96.h5",
+    sha256="af9111d50e6e85b2f2123345e0316ef1c384865ebf6b06340ddac7e66017450f",
+    format="keras",
+    classes=2,
+    preprocessing=replace(TIMM_PLAIN, size=(96, 96), crop_fraction=1.0, keep_aspect_ratio=False),
+    top1=None,
+    options={"depth_multiplier": 0.25},
+    requires={"arg_scope": _PLAIN_RELU},
+)
 
 FAMILY = register(
     Family(
@@ -397,6 +419,7 @@ FAMILY = register(
                 depth_multiplier=1.25,
             ),
             *tf_slim_by_size("mobilenet_v1", _URL, _SIZES, _ACCURACY),
+            _VWW,
         ),
         checkpoints=(
             CheckpointNaming(

@@ -20,6 +20,7 @@ from tflite.images import Preprocessing
 
 # Default (input size, classes).
 IMAGENET, CIFAR10, CIFAR100 = (224, 1000), (32, 10), (32, 100)
+_IMAGENET_CLASSES = (1000, 1001)
 
 
 class Row(NamedTuple):
@@ -213,7 +214,8 @@ def find_source(
     if name != "imagenet":
         return next((source for source in all_sources() if source.name == name), None)
     network = variant()
-    found = sources_for(network.network, network.options, size) if network else []
+    known = sources_for(network.network, network.options, size) if network else []
+    found = [source for source in known if source.classes in _IMAGENET_CLASSES]
     if not found:
         others = [source.name for source in sources_for(network.network)] if network else []
         raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from slimnets.weights import keras_h5
+from slimnets.weights import keras_h5, keras_unnamed
 from slimnets.weights.families import families, is_classifier
 from slimnets.weights.file_kinds import is_hdf5
 from slimnets.weights.matching import Entry
@@ -32,12 +32,14 @@ _DAMAGE = (OSError, LookupError, TypeError, AttributeError, ValueError, RuntimeE
 class WeightFile:
     """The variables as h5py datasets by `layer/index`, and what is known of the layers by name.
 
-    `older`: of Keras's older layout, `layer/variable` in the model's order.
+    `older`: of Keras's older layout, `layer/variable` in the model's order. `described`: class and
+    configuration of each layer of a whole model in that layout.
     """
 
     tensors: Mapping[str, Any]
     layers: Mapping[str, Mapping[str, Any]]
     older: bool = False
+    described: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 
 @contextmanager
@@ -58,9 +60,10 @@ def open_file(path: Path) -> Iterator[WeightFile]:
         try:
             older = keras_h5.is_older_layout(file)
             variables = dict(keras_h5.variables(file) if older else _variables(file, path))
+            described = keras_h5.layers(file) if older else ()
         except _DAMAGE as error:
             raise ValueError(f"{path} is not a readable weight file of Keras: {error}") from error
-        yield WeightFile(variables, {} if older else layers, older)
+        yield WeightFile(variables, {} if older else layers, older, described)
 
 
 def _open_hdf5(path: Path) -> Any:
@@ -157,6 +160,8 @@ def epsilons(file: WeightFile, model: Any) -> dict[str, float]:
 
 def requirements(file: WeightFile) -> dict[str, Any]:
     """The keywords with which a network of ours is built as the file's model, where it tells."""
+    if file.older and keras_unnamed.is_unnamed(file.tensors):
+        return keras_unnamed.requirements(file.described)
     explicit = any(name.endswith(".pad") for name in file.layers)
     return {"use_explicit_padding": True} if explicit else {}
 

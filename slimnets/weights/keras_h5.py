@@ -2,13 +2,17 @@
 
 A group a layer, in the order of `layer_names`, each with its data sets' paths as `weight_names`:
 `Conv1/Conv1/kernel:0`. A whole model has them below `model_weights`. A model inside a model is one
-layer with all its weights. Only those attributes and data sets are looked at.
+layer with all its weights. Its description is the attribute `model_config`, JSON. Nothing else is
+looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from tflite.files.keras_archive import check_config
 
 
 def is_older_layout(file: Any) -> bool:
@@ -32,6 +36,20 @@ def variables(file: Any) -> Iterator[tuple[str, Any]]:
             owner, _, variable = name.rpartition("/")
             variable = variable.partition(":")[0]
             yield f"{owner if nested else layer}/{variable}", _inside(group, name)
+
+
+def layers(file: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """(class, configuration) of a whole model's layers, in its order; empty of weights alone.
+
+    Raises:
+        ValueError, LookupError, TypeError: the description is damaged.
+    """
+    text = file.attrs.get("model_config")
+    if text is None:
+        return []
+    config = json.loads(text)
+    check_config(config)
+    return [(layer["class_name"], layer["config"]) for layer in config["config"]["layers"]]
 
 
 def _names(group: Any, attribute: str) -> list[str]:

@@ -18,6 +18,7 @@ from slimnets.weights import (
     hub,
     keras_applications,
     keras_files,
+    keras_unnamed,
     matching,
     pth,
     remembered,
@@ -365,6 +366,8 @@ def _epsilons(model: Any, epsilon_of: Callable[[str], float]) -> dict[str, float
 
 def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> _Reading:
     file = stack.enter_context(keras_files.open_file(path))
+    if file.older and keras_unnamed.is_unnamed(file.tensors):
+        return _read_unnamed(model, file, path)
     layers = keras_applications.named(file.tensors)
     naming = keras_applications.find_naming(layers)
     if naming is None and file.older:
@@ -380,6 +383,20 @@ def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> _Reading:
         lambda: keras_files.check_built_alike(model, file, path),
         keras_files.epsilons(file, model),
         keras_files.classes(file),
+    )
+
+
+def _read_unnamed(model: Any, file: keras_files.WeightFile, path: Path) -> _Reading:
+    entries, tensors = keras_unnamed.match(model, file.tensors)
+    last, classes = keras_unnamed.classifier(file.tensors)
+    return _Reading(
+        entries,
+        tensors,
+        lambda name: name.rpartition("/")[0] == last,
+        None,
+        lambda: keras_unnamed.check_built_alike(model, file.described, path),
+        keras_unnamed.epsilons(model, file.described),
+        classes,
     )
 
 

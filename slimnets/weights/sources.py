@@ -59,8 +59,8 @@ class WeightSource:
         options: its keywords, where they are not the defaults.
         url: the file.
         sha256: of the file, or its first digits; None: not published.
-        format: "torchvision", "tf_slim" or "timm".
-        classes: 1000, or 1001 with the background as class 0.
+        format: "torchvision", "tf_slim", "timm" or "keras".
+        classes: of ImageNet 1000, or 1001 with the background as class 0.
         preprocessing: what the images went through; `size` is the training resolution.
         top1, top5: published accuracy on ImageNet's validation set, in percent; None: not
             published, or of a detector or segmenter.

@@ -1,5 +1,7 @@
 """The published weights of the catalogue are called as their publishers call them."""
 
+import re
+
 from slimnets import nets  # noqa: F401  makes the families known
 from slimnets.weights.families import all_sources
 
@@ -9,7 +11,8 @@ def test_the_sources_are_those_that_were_published():
     assert len(names) == len(set(names))
     for source in all_sources():
         file = source.url.rpartition("/")[2]
-        assert source.name.removeprefix("timm/") == file.removesuffix(".pth").removesuffix(".tgz")
+        stem = re.sub(r"\.(pth|tgz|h5)$", "", file)
+        assert source.name.removeprefix("timm/") == stem
         if source.format == "torchvision":
             assert source.sha256 == source.name.rpartition("-")[2]
         if source.format == "timm":  # repository NAME.TAG of the Hub
