@@ -1,11 +1,12 @@
 """Every network of the catalogue as ONNX, and how far ONNX Runtime is from Keras.
 
     python benchmarks/exports.py                      # all, at 64 pixels: half an hour
-    python benchmarks/exports.py --pattern='mobile*'
+    python benchmarks/exports.py --pattern='mobile*' --opset=13
+    python benchmarks/exports.py --size=0             # each at its own size
 
-The logits of five images, as the greatest difference over the greatest logit; weights are random,
-with batch norms that have the statistics of noise. A file that is 1e-4 off, or that onnx.checker
-does not take, is an error of `export_onnx`.
+The greatest difference of one and of five images' outputs, over the greatest output; weights are
+random, with batch norms that have the statistics of noise. A file that is 1e-4 off, or that
+onnx.checker does not take, is an error of `export_onnx`.
 """
 
 import tempfile
@@ -16,7 +17,8 @@ from absl import app, flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("pattern", "*", "Which networks.")
-flags.DEFINE_integer("size", 64, "Height and width of the images.", lower_bound=32)
+flags.DEFINE_integer("size", 64, "Height and width of the images; 0: each network's own.")
+flags.DEFINE_integer("opset", 17, "Of ONNX's operators.")
 
 
 def main(argv: list[str]) -> None:
@@ -25,11 +27,10 @@ def main(argv: list[str]) -> None:
 
     failed = []
     for name in slimnets.list_models(FLAGS.pattern):
-        model = slimnets.create_model(
-            name, input_shape=(FLAGS.size, FLAGS.size, 3), prediction_fn=None
-        )
+        size = FLAGS.size or slimnets.model_info(name).size
+        model = slimnets.create_model(name, input_shape=(size, size, 3), prediction_fn=None)
         rng = np.random.default_rng(0)
-        images = rng.uniform(-1, 1, (8, FLAGS.size, FLAGS.size, 3)).astype(np.float32)
+        images = rng.uniform(-1, 1, (8, size, size, 3)).astype(np.float32)
         for layer in model.layers:
             if hasattr(layer, "momentum"):
                 layer.momentum = 0.0
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> None:
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             try:
-                made = export_onnx(model, f"{folder}/net.onnx")
+                made = export_onnx(model, f"{folder}/net.onnx", opset=FLAGS.opset)
             except (ValueError, RuntimeError) as error:
                 failed.append(name)
                 print(f"{name:<28}FAILED: {error}", flush=True)
