@@ -6,6 +6,7 @@ maps shrink to 1/32 will do.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +17,12 @@ from slimnets import layers
 from slimnets import lazy_keras as keras
 from slimnets.arg_scope import Scope, merge
 from slimnets.arguments import check_input_shape
-from slimnets.network import end_points
+from slimnets.network import end_points, finish
+from slimnets.weights import remembered
 from slimnets.weights.families import backbone_of, families
 from slimnets.weights.loading import source_network, source_requirements
 from tflite.hints import did_you_mean
+from tflite.images import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,13 @@ class Backbone:
         model: from images to pooled features; its end points are what is built on.
         strides: end point → how many times smaller than the image it is.
         padding: of its strided convolutions, "fixed" or "same".
+        images: that its weights were made with; None: it has none.
     """
 
     model: keras.Model
     strides: Mapping[str, int]
     padding: str
-
-    @property
-    def image(self) -> Any:
-        """The input."""
-        return self.model.input
+    images: Preprocessing | None = None
 
     def output(self, name: str) -> Any:
         """The end point of this name."""
@@ -63,6 +63,17 @@ class Backbone:
                 "network is built on; choose a MobileNet as backbone."
             )
         return found
+
+    def finish(self, outputs: Any, name: str) -> keras.Model:
+        """The model from images to `outputs`, which takes images as the backbone's weights do.
+
+        Where none were loaded, `slimnets.preprocessing` goes by the model's name.
+        """
+        model = finish(self.model.input, outputs, name)
+        if self.images is not None:
+            # A box or a mask is of the whole picture.
+            remembered.remember(model, dataclasses.replace(self.images, crop_fraction=1.0))
+        return model
 
 
 def build_backbone(
@@ -89,7 +100,9 @@ def build_backbone(
     heights = {key: tensor.shape[1] for key, tensor in end_points(model).items()}
     heights.pop("global_pool")
     fixed = any(layer.name.endswith(".pad") for layer in model.layers)
-    return Backbone(model, dict(_strides(heights, input_shape[0])), "fixed" if fixed else "same")
+    strides = dict(_strides(heights, input_shape[0]))
+    images = remembered.images_of(model) if weights is not None else None
+    return Backbone(model, strides, "fixed" if fixed else "same", images)
 
 
 def _strides(heights: Mapping[str, int], height: int) -> Iterator[tuple[str, int]]:
@@ -181,7 +194,7 @@ def check_fixed_size(input_shape: Sequence[int]) -> None:
 
 def _find(name: str) -> tuple[Callable[..., keras.Model], Mapping[str, Any]]:
     """The builder of a row of the catalogue, and its options."""
-    rows = {row.name: row for family in families() for row in family.rows}
+    rows = {row.name: row for f in families() if not f.on_backbone for row in f.rows}
     if not isinstance(name, str) or name not in rows:
         raise ValueError(
             f"backbone must be a network of the catalogue, such as 'mobilenet_v2', got "

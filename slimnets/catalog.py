@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -23,8 +22,7 @@ from slimnets.weights import (
     source_requirements,
 )
 from slimnets.weights.families import Family, all_sources, families, sources_for
-from slimnets.weights.remembered import preprocessing_of
-from slimnets.weights.sources import INCEPTION, TORCHVISION
+from slimnets.weights.remembered import images_of, style_of_name
 from tflite.hints import did_you_mean
 from tflite.images import Preprocessing
 
@@ -49,6 +47,7 @@ class ModelInfo:
 
     Attributes:
         name: what `create_model` takes.
+        task: "classify", "detect" or "segment".
         builder: name of the function in `slimnets` that it calls, with `options`.
         size: default input height and width in pixels.
         classes: default number of classes.
@@ -59,6 +58,7 @@ class ModelInfo:
     """
 
     name: str
+    task: str
     builder: str
     options: Mapping[str, Any] = field(hash=False)
     size: int
@@ -72,7 +72,11 @@ class ModelInfo:
 
     @property
     def weight_sources(self) -> tuple[str, ...]:
-        """Names of published weights for it, as `weights=` takes them; "imagenet" is the first."""
+        """Names of published weights for it, as `weights=` takes them.
+
+        Of a classifier "imagenet" is the first; of a detector or segmenter it is that of its
+        backbone.
+        """
         found = sources_for(self.builder, self.options, self.size)
         return tuple(source.name for source in found)
 
@@ -81,6 +85,7 @@ def _infos(family: Family) -> dict[str, ModelInfo]:
     return {
         row.name: ModelInfo(
             row.name,
+            family.task,
             row.builder.__name__,
             MappingProxyType(row.options),
             *row.default,
@@ -167,7 +172,7 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
     """
     if isinstance(name_or_model, str):
         published = {source.name: source.preprocessing for source in all_sources()}
-        return published.get(name_or_model) or _style(name_or_model)
+        return published.get(name_or_model) or style_of_name(name_or_model)
     shape = getattr(name_or_model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise TypeError(
@@ -175,22 +180,10 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
             f"(batch, height, width, channels), got {type(name_or_model).__name__}"
             f"{'' if shape is None else f' with input shape {shape}'}."
         )
-    style = preprocessing_of(name_or_model) or _guessed_style(name_or_model)
+    style = images_of(name_or_model)
     if shape[3] is not None:
         style = style.for_channels(shape[3])
     return style if None in shape[1:3] else for_size(style, shape[1:3])
-
-
-def _guessed_style(model: Any) -> Preprocessing:
-    style = _style(model.name)
-    return TORCHVISION if style == INCEPTION and _has_fixed_padding(model) else style
-
-
-def _has_fixed_padding(model: Any) -> bool:
-    return any(
-        type(layer).__name__ == "ZeroPadding2D" and layer.name.endswith(".pad")
-        for layer in model.layers
-    )
 
 
 def for_size(style: Preprocessing, size: Sequence[int]) -> Preprocessing:
@@ -198,15 +191,3 @@ def for_size(style: Preprocessing, size: Sequence[int]) -> Preprocessing:
     height, width = size
     crop = 1.0 if min(height, width) < _SMALL_INPUT else style.crop_fraction
     return dataclasses.replace(style, size=(height, width), crop_fraction=crop)
-
-
-def _style(name: str) -> Preprocessing:
-    key = re.sub(r"[^a-z0-9]", "", name.lower())
-    styles = {known: style for family in families() for known, style in family.styles.items()}
-    matches = [known for known in styles if key.startswith(known)]
-    if not matches:
-        raise ValueError(
-            f"no preprocessing is known for {name!r}; known are names that begin with "
-            f"{', '.join(styles)}. For another network build slimnets.preprocessing.Preprocessing."
-        )
-    return styles[max(matches, key=len)]

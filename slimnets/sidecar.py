@@ -66,6 +66,12 @@ def path_beside(model: str | os.PathLike) -> Path:
     return Path(model).with_suffix(".json")
 
 
+def class_count(model: Any) -> int:
+    """How many classes have names in a model: a detector's background has none."""
+    heads = getattr(model, "output", None)
+    return heads["scores"].shape[-1] - 1 if isinstance(heads, dict) else model.output_shape[-1]
+
+
 def check_place(model: str | os.PathLike) -> Path:
     """`path_beside`, once it is sure that nothing but a sidecar would be overwritten there.
 
@@ -190,6 +196,6 @@ def _check_fit(sidecar: Sidecar, model: Any) -> None:
             f"its images are {'×'.join(map(str, described))}, but the model takes "
             f"{'×'.join(map(str, taken))}"
         )
-    classes = model.output_shape[-1]
+    classes = class_count(model)
     if sidecar.labels and len(sidecar.labels) != classes:
         raise ValueError(f"it names {len(sidecar.labels)} classes, but the model has {classes}")

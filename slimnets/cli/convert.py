@@ -80,12 +80,11 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     import tflite
     from slimnets.data import calibration_images
     from slimnets.evaluation import open_keras
+    from slimnets.sidecar import class_count
 
     file = open_keras(args[0], like=options.like)
     detector = is_detector_model(file.model)
-    classes = file.model.get_layer("scores").output.shape[-1] - 1 if detector else None
-    classes = classes or file.model.outputs[0].shape[-1]
-    labels = _labels(options.labels, file.labels, args[0], classes)
+    labels = _labels(options.labels, file.labels, args[0], class_count(file.model))
     images = None
     if options.calibration:
         images = calibration_images(

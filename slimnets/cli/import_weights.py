@@ -96,7 +96,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         drop_background=options.drop_background,
         advice=ON_COMMAND_LINE,
     )
-    labels = _labels(options.labels, source, model.output_shape[-1])
+    labels = _labels(options.labels, source, sidecar.class_count(model))
     if out.endswith(".keras"):
         described = _described(name, {**info.options, **keywords}, source, labels, model)
         _save(model, out, described)

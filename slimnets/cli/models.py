@@ -3,7 +3,8 @@
 Usage: slimnets models [PATTERN] [--pretrained]
 
 Of a single network, a model card: paper, licence, and each set of weights with its accuracy and
-what its images went through. weights="imagenet" is the first.
+what its images went through. weights="imagenet" is the first; of a detector or segmenter it is that
+of its backbone.
 
 Example:
   slimnets models 'mobilenet_v3*'
@@ -60,6 +61,7 @@ def run(args: Sequence[str], values: flags.FlagValues, console: Console) -> dict
         "models": [
             {
                 "name": info.name,
+                "task": info.task,
                 "size": info.size,
                 "classes": info.classes,
                 "params": info.params,
@@ -81,7 +83,8 @@ def _print_card(info: ModelInfo, console: Console) -> None:
 
     options = "".join(f", {key}={value!r}" for key, value in info.options.items())
     console.print(
-        f"slimnets.{info.builder}(({info.size}, {info.size}, 3){options})", highlight=False
+        f"slimnets.{info.builder}(input_shape=({info.size}, {info.size}, 3){options})",
+        highlight=False,
     )
     console.print(f"arXiv {info.paper}, {info.licence}", highlight=False)
     table = Table("weights", "top-1", "top-5", "size", "crop", "mean", "std", "range", "resize")

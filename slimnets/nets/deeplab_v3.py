@@ -25,9 +25,9 @@ from slimnets.backbones import (
     split_weights,
     torchvision_units,
 )
-from slimnets.network import check_num_classes, finish, scopes
+from slimnets.network import check_num_classes, scopes
 from slimnets.scopes import training_scope
-from slimnets.weights.families import Family, register
+from slimnets.weights.families import SEGMENT, Family, Row, register
 from slimnets.weights.loading import load_for_building
 from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.sources import WHOLE_PICTURES, torchvision_segmenter
@@ -100,7 +100,7 @@ def deeplab_v3(
             use_bias=True,
         )
         x = class_map(x, input_shape[:2] if resize else None)
-    model = finish(body.image, x, name)
+    model = body.finish(x, name)
     if whole is not None:
         load_for_building(model, whole)
     return model
@@ -192,11 +192,11 @@ FAMILY = register(
     Family(
         name="deeplab_v3",
         paper="1706.05587",
-        rows=(),
+        rows=(Row("deeplab_v3", deeplab_v3, {}, (512, 21), 11_053_461, 9_825_968_000),),
         styles={"deeplabv3": WHOLE_PICTURES},
         variant=_variant_of_model,
         classifier="head.logits",
-        on_backbone=True,
+        task=SEGMENT,
         shape_options=("backbone", "depth_multiplier", "atrous_rates", "minimalistic"),
         sources=(torchvision_segmenter("deeplab_v3", _FILE, _REQUIRES),),
         state_dicts=(

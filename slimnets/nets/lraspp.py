@@ -25,9 +25,9 @@ from slimnets.backbones import (
     takes_option,
     torchvision_units,
 )
-from slimnets.network import check_num_classes, finish, scopes
+from slimnets.network import check_num_classes, scopes
 from slimnets.scopes import training_scope
-from slimnets.weights.families import Family, register
+from slimnets.weights.families import SEGMENT, Family, Row, register
 from slimnets.weights.loading import load_for_building
 from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.sources import WHOLE_PICTURES, torchvision_segmenter
@@ -99,7 +99,7 @@ def lraspp(
         scores = [_classify(low, num_classes, "low"), _classify(x, num_classes, "high")]
         x = keras.layers.Add(name="head.add")(scores)
         x = class_map(x, input_shape[:2] if resize else None)
-    model = finish(body.image, x, name)
+    model = body.finish(x, name)
     if whole is not None:
         load_for_building(model, whole)
     return model
@@ -174,12 +174,12 @@ FAMILY = register(
     Family(
         name="lraspp",
         paper="1905.02244",
-        rows=(),
+        rows=(Row("lraspp", lraspp, {}, (512, 21), 3_246_194, 1_974_665_088),),
         styles={"lraspp": WHOLE_PICTURES},
         variant=_variant_of_model,
         classifier="head.high",
         before_classifier=("head.low",),
-        on_backbone=True,
+        task=SEGMENT,
         shape_options=("backbone", "depth_multiplier", "style", "reduced_tail", "minimalistic"),
         sources=(torchvision_segmenter("lraspp", "lraspp_mobilenet_v3_large-d234d4ea", _REQUIRES),),
         state_dicts=(

@@ -23,9 +23,9 @@ from slimnets.backbones import (
     torchvision_units,
 )
 from slimnets.dense.anchors import MAPS, STYLES, anchors_per_cell
-from slimnets.network import check_num_classes, finish, scopes
+from slimnets.network import check_num_classes, scopes
 from slimnets.scopes import training_scope
-from slimnets.weights.families import Family, backbone_of, register
+from slimnets.weights.families import DETECT, Family, Row, backbone_of, register
 from slimnets.weights.loading import load_for_building
 from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.sources import INCEPTION, WeightSource
@@ -99,7 +99,7 @@ def ssdlite(
             kind: _head(kind, maps, [count * each for count in cell], each)
             for kind, each in (("scores", 1 + num_classes), ("boxes", 4))
         }
-    model = finish(body.image, outputs, name)
+    model = body.finish(outputs, name)
     if style == "tensorflow":
         for k in range(MAPS):
             bias = model.get_layer(f"scores_{k}.predict.conv").bias
@@ -210,13 +210,13 @@ FAMILY = register(
     Family(
         name="ssdlite",
         paper="1801.04381",
-        rows=(),
+        rows=(Row("ssdlite", ssdlite, {}, (320, 90), 3_473_004, 583_171_904),),
         styles={"ssdlite": PICTURES},
         variant=_variant_of_model,
         classifier="scores_1.predict",
         before_classifier=tuple(f"scores_{k}.predict" for k in range(MAPS) if k != 1),
         per_class=6,
-        on_backbone=True,
+        task=DETECT,
         shape_options=("backbone", "depth_multiplier", "style", "reduced_tail", "minimalistic"),
         sources=(
             WeightSource(

@@ -21,6 +21,8 @@ from tflite.images import Preprocessing
 # Default (input size, classes).
 IMAGENET, CIFAR10, CIFAR100 = (224, 1000), (32, 10), (32, 100)
 _IMAGENET_CLASSES = (1000, 1001)
+# What a network does with an image.
+CLASSIFY, DETECT, SEGMENT = "classify", "detect", "segment"
 
 
 class Row(NamedTuple):
@@ -60,7 +62,7 @@ class Family:
         before_classifier: units that stand between the pool and it, and only there; or further
             classifiers.
         per_class: outputs of the classifier for each class.
-        on_backbone: whether its networks are heads on networks of other families.
+        task: what its networks do, CLASSIFY, DETECT or SEGMENT.
         state_dicts, checkpoints, keras_models: its names in other libraries' files.
     """
 
@@ -73,12 +75,17 @@ class Family:
     classifier: str = LOGITS
     before_classifier: tuple[str, ...] = ()
     per_class: int = 1
-    on_backbone: bool = False
+    task: str = CLASSIFY
     shape_options: tuple[str, ...] = ("depth_multiplier",)
     sources: Sequence[WeightSource] = ()
     state_dicts: Sequence[StateDictNaming] = ()
     checkpoints: Sequence[CheckpointNaming] = ()
     keras_models: Sequence[KerasNaming] = ()
+
+    @property
+    def on_backbone(self) -> bool:
+        """Whether its networks are heads on networks of other families."""
+        return self.task != CLASSIFY
 
     @property
     def builders(self) -> dict[str, Callable[..., Any]]:

@@ -172,6 +172,15 @@ def test_classification_weights_go_into_the_backbone_and_decide_its_padding():
         np.testing.assert_array_equal(ours, theirs)
     assert detector.get_layer("layer_1.conv").padding == "valid"
     assert detector.get_layer("extra_1.depthwise.conv").padding == "valid"
+    how, published = (slimnets.preprocessing(m) for m in (detector, "mobilenet_v2-b0353104"))
+    assert (how.mean, how.std) == (published.mean, published.std)
+    assert (how.size, how.crop_fraction) == (SMALL[:2], 1.0)
+
+
+def test_imagenet_is_no_name_of_a_detectors_own_weights():
+    with pytest.raises(ValueError, match=r"no ImageNet weights are known for ssdlite.*coco"):
+        slimnets.load_weights(slimnets.ssdlite(input_shape=SMALL), "imagenet")
+    assert slimnets.list_models("ssd*", pretrained=True) == ["ssdlite"]
 
 
 def test_weights_made_for_another_dilation_are_refused():
