@@ -247,6 +247,8 @@ def make(
     samples, source = images, "calibration images"
     if samples is None:
         samples, source = _noise(image, shape), "seeded noise"
+    else:
+        keras_models.check_outputs(model, samples[:_NOISE_IMAGES])
     deployed, rewriting = model, ()
     if optimize and not aware:
         deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])

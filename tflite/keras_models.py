@@ -115,8 +115,8 @@ def check(model: "keras.Model") -> tuple[int, int, int]:
     if None in shape[1:]:
         raise ValueError(
             f"{what} takes images of shape {shape[1:]}, of unknown size; a device file needs a "
-            "fixed one. Pass a model built with it, e.g. input_shape=(224, 224, 3), and the same "
-            "weights."
+            f"fixed one. Wrap it: x = keras.Input((224, 224, {shape[3] or 3})); "
+            "convert(keras.Model(x, model(x)))."
         )
     if not keras.backend.is_float_dtype(inputs[0].dtype):
         raise ValueError(
@@ -150,6 +150,17 @@ def output_kind(model: "keras.Model") -> str:
         return "probabilities"
     activated = activation not in (None, keras.activations.linear) or "relu" in name
     return "numbers" if activated or output.shape[-1] == 1 else "logits"
+
+
+def check_outputs(model: "keras.Model", images: np.ndarray) -> None:
+    """Raise a ValueError where the model gives NaN for these images, float32 (N, H, W, C)."""
+    outputs = np.asarray(model(images, training=False), np.float32)
+    if np.isnan(outputs).any():
+        raise ValueError(
+            f"{type(model).__name__} {model.name!r} gives NaN for calibration images, although all "
+            "its weights are finite. Look at the output of one layer after the other; a batch norm "
+            "with a negative variance does so."
+        )
 
 
 def _check_weights(model: "keras.Model") -> None:

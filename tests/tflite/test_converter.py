@@ -549,6 +549,15 @@ def test_broken_weights_are_named(bad):
         tflite.convert(net, precision="float32")
 
 
+def test_a_model_that_gives_nan_is_refused():
+    images = keras.Input((8, 8, 3))
+    norm = keras.layers.BatchNormalization()
+    net = keras.Model(images, keras.layers.Conv2D(2, 3)(norm(images)))
+    norm.moving_variance.assign([-1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"gives NaN for calibration images.*negative var"):
+        tflite.convert(net, calibration=np.ones((2, 8, 8, 3), np.float32))
+
+
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [

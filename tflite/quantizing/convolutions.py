@@ -18,7 +18,7 @@ _TYPES = {
     "int8": schema.TensorType.INT8,
     "int32": schema.TensorType.INT32,
 }
-_KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _NONE = schema.ActivationFunctionType.NONE
 _RELU = schema.ActivationFunctionType.RELU
 _RELU6 = schema.ActivationFunctionType.RELU6
@@ -178,7 +178,7 @@ class Convolution:
 
 def convolution(flat: schema.ModelT, operator: schema.OperatorT) -> Convolution | None:
     """The operator as a `Convolution`; None if it is none, or its weights are computed."""
-    if flatbuffer.operator_name(flat, operator) not in _KINDS:
+    if flatbuffer.operator_name(flat, operator) not in KINDS:
         return None
     weights = flat.subgraphs[0].tensors[operator.inputs[1]]
     return None if constant(flat, weights) is None else Convolution(flat, operator)

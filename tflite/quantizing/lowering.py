@@ -21,7 +21,7 @@ from tflite.quantizing.effort import Outcome, improve
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import multiply_instead
 from tflite.quantizing.keeping import kept_outputs
-from tflite.quantizing.ranges import widen_for_additions, with_input_range
+from tflite.quantizing.ranges import widen_for_delegates, with_input_range
 from tflite.quantizing.tracing import SCOPE, trace
 from tflite.runtime import whole_batches
 
@@ -118,9 +118,9 @@ def _quantized(
 ) -> bytes:
     """The int8 file by the ranges that the float file carries, its input's made exact."""
     if image is None:
-        return engine.quantize(widen_for_additions(calibrated), form, kept)
+        return engine.quantize(widen_for_delegates(calibrated), form, kept)
     file = with_input_range(calibrated, *image.of_file.range)
-    quantized = engine.quantize(widen_for_additions(file), form, kept)
+    quantized = engine.quantize(widen_for_delegates(file), form, kept)
     return _with_exact_input(quantized, image.of_file)
 
 
@@ -140,6 +140,12 @@ def _explain(error: engine.EngineError, model: "keras.Model") -> str:
             f"it computes in {half}. Build it after keras.config.set_dtype_policy('float32'), "
             "copy the weights with set_weights(old.get_weights()) and convert that; "
             "precision='float16' stores them as half floats."
+        )
+    quantized = [w for w in model.weights if w.dtype in ("int8", "uint8", "int4")]
+    if quantized:
+        return (
+            f"Keras quantized it already ({quantized[0].path} is {quantized[0].dtype}), not for "
+            "device files. Convert the float model that it was made of."
         )
     output = model.outputs[0]
     if "int" in output.dtype or output.dtype == "bool":

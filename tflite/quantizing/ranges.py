@@ -1,11 +1,16 @@
 """Ranges of a calibrated float file, changed before it is quantized."""
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from tflite.files import flatbuffer
+from tflite.quantizing.convolutions import KINDS
+from tflite.quantizing.execution import constant
 
-# XNNPACK adds int8 tensors whose scale is at least 2**-10 of the sum's; the rest is a margin.
+# XNNPACK adds int8 tensors whose scale is at least 2**-10 of the sum's, and multiplies where a step
+# of the product is less than 2**8 of the output's; the rest is a margin.
 _LEAST_SHARE = 2.0**-10 * 1.02
+_LEAST_PRODUCT = 255 / 2.0**8 * 1.02
 
 
 def with_input_range(calibrated: bytes, low: float, high: float) -> bytes:
@@ -23,35 +28,56 @@ def with_input_range(calibrated: bytes, low: float, high: float) -> bytes:
     return flatbuffer.pack(flat)
 
 
-def widen_for_additions(calibrated: bytes) -> bytes:
-    """A calibrated float file in which no summand's range is too small beside the sum's.
+def widen_for_delegates(calibrated: bytes) -> bytes:
+    """A calibrated float file whose ranges XNNPACK takes, the narrowest of them made wider.
 
     An h-swish adds 3 to its input. Where that input lies within ±0.0015, as in a network that is
     not trained yet, one step of it is less than 2**-10 of a step of the sum, and XNNPACK leaves
     the addition to a slow kernel, cutting the graph in two at each: an untrained MobileNetV3-Small
-    ran 1.8 × slower for it. Such inputs get the smallest range that is taken. Summands of trained
-    networks are orders of magnitude larger and keep the range of their calibration images.
+    ran 1.8 × slower for it. Where a layer's outputs are all but 0, as of one that died in training,
+    a step of its products is more than 2**8 steps of the output, and XNNPACK refuses the file.
+    Such tensors get the narrowest range that is taken. In trained networks that live, all ranges
+    are orders of magnitude wider, and stay those of the calibration images.
     """
     flat = flatbuffer.unpack(calibrated)
-    graph = flat.subgraphs[0]
+    tensors = flat.subgraphs[0].tensors
     widened = False
-    for operator in graph.operators:
-        if flatbuffer.operator_name(flat, operator) not in ("ADD", "SUB"):
-            continue
-        total = _range(graph.tensors[operator.outputs[0]])
-        for index in operator.inputs:
-            summand = _range(graph.tensors[index])
-            if total is None or summand is None:
+    for operator in flat.subgraphs[0].operators:
+        for index, least in _least_spans(flat, operator):
+            known = _range(tensors[index])
+            if known is None or known[1] - known[0] >= least:
                 continue
-            least = _LEAST_SHARE * (total[1] - total[0])
-            if summand[1] - summand[0] < least:
-                low, high = min(summand[0], -least / 2), max(summand[1], least / 2)
-                for alike in flatbuffer.tensors_with_the_range_of(flat, index):
-                    quantization = graph.tensors[alike].quantization
-                    quantization.min = np.asarray([low], np.float32)
-                    quantization.max = np.asarray([high], np.float32)
-                widened = True
+            for alike in flatbuffer.tensors_with_the_range_of(flat, index):
+                quantization = tensors[alike].quantization
+                quantization.min = np.asarray([min(known[0], -least / 2)], np.float32)
+                quantization.max = np.asarray([max(known[1], least / 2)], np.float32)
+            widened = True
     return flatbuffer.pack(flat) if widened else calibrated
+
+
+def _least_spans(flat: schema.ModelT, operator: schema.OperatorT) -> list[tuple[int, float]]:
+    """Tensors of an operator, by index, and how wide their ranges have to be beside the others."""
+    kind, output = flatbuffer.operator_name(flat, operator), int(operator.outputs[0])
+    if kind in ("ADD", "SUB"):
+        least = _LEAST_SHARE * _span(flat, output)
+        return [(int(index), least) for index in operator.inputs]
+    if kind in ("MUL", "TRANSPOSE_CONV", *KINDS):
+        factors = operator.inputs[1:3] if kind == "TRANSPOSE_CONV" else operator.inputs[:2]
+        return [(output, _LEAST_PRODUCT * float(np.prod([_step(flat, int(i)) for i in factors])))]
+    return []
+
+
+def _step(flat: schema.ModelT, index: int) -> float:
+    """An int8 tensor's step; a constant's in the channel where it is greatest; 0: unknown."""
+    values = constant(flat, flat.subgraphs[0].tensors[index])
+    if values is None:
+        return _span(flat, index) / 255
+    return float(np.abs(values).max(initial=0)) / 127
+
+
+def _span(flat: schema.ModelT, index: int) -> float:
+    known = _range(flat.subgraphs[0].tensors[index])
+    return known[1] - known[0] if known else 0.0
 
 
 def _range(tensor) -> tuple[float, float] | None:

@@ -1,12 +1,13 @@
-"""No summand is too small for XNNPACK to add."""
+"""No range is too narrow for XNNPACK."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+import tflite
 from tflite.measuring.inspector import inspect
-from tflite.quantizing.ranges import widen_for_additions
+from tflite.quantizing.ranges import widen_for_delegates
 from tflite.rewriting import simplify_for_deployment
 
 
@@ -42,10 +43,29 @@ def outside(file: bytes) -> set[str]:
 def test_tiny_activations_stay_in_one_partition():
     file = calibrated(weight=1e-4)
     assert "ADD" in outside(file), "the case that this is about"
-    assert "ADD" not in outside(widen_for_additions(file))
+    assert "ADD" not in outside(widen_for_delegates(file))
 
 
 @pytest.mark.slow
 def test_ordinary_ranges_are_left_as_calibrated():
     file = calibrated(weight=0.5)
-    assert widen_for_additions(file) is file
+    assert widen_for_delegates(file) is file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose])
+def test_a_layer_that_died_is_no_reason_to_refuse_the_file(kind):
+    arguments = {
+        "kernel_size": 3,
+        "activation": "relu",
+        "bias_initializer": keras.initializers.Constant(-9),
+    }
+    if kind is not layers.DepthwiseConv2D:
+        arguments["filters"] = 4
+    images = keras.Input((12, 12, 4))
+    dead = kind(**arguments)(layers.Conv2D(4, 3, activation="relu")(images))
+    model = keras.Model(images, layers.Conv2D(4, 3, bias_initializer="ones")(dead))
+    samples = np.random.default_rng(0).uniform(0, 1, (8, 12, 12, 4)).astype(np.float32)
+    report = tflite.convert(model, precision="int8", calibration=samples, effort="fast").report
+    assert report.partitions == 1
+    assert report.agreement.max_abs_error < 0.01
