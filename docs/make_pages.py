@@ -34,6 +34,12 @@ def model_cards() -> str:
                 "top-1 in 8 bits, published",
                 "" if info.top1_int8 is None else f"{info.top1_int8:.1f} %",
             ),
+            (
+                "files, estimated",
+                ", ".join(
+                    f"{kind} {n / 2**20:.1f} MiB" for kind, n in info.estimated_bytes.items()
+                ),
+            ),
             ("weights", ", ".join(f"`{source}`" for source in info.weight_sources)),
             ("paper", f"[arXiv {info.paper}](https://arxiv.org/abs/{info.paper})"),
             ("licence", info.licence),
@@ -45,32 +51,10 @@ def model_cards() -> str:
 
 def picture() -> bytes:
     """docs/networks.svg: published top-1 against multiply-adds, a line a family."""
-    import io
+    from slimnets import charts
+    from slimnets.catalog import published_accuracies
 
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    from slimnets.catalog import list_models, model_info
-
-    families: dict[str, list[tuple[float, float]]] = {}
-    for name in list_models():
-        info = model_info(name)
-        if info.top1 is not None and info.classes >= 1000:
-            families.setdefault(info.builder, []).append((info.macs / 1e6, info.top1))
-    style = {"svg.hashsalt": "slimnets", "svg.fonttype": "none", "font.size": 9}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-        axes = figure.subplots()
-        for builder, points in families.items():
-            axes.plot(*zip(*sorted(points), strict=True), "o-", markersize=4, label=builder)
-        axes.set_xscale("log")
-        axes.set(xlabel="million multiply-adds", ylabel="top-1 on ImageNet, published, %")
-        axes.grid(color="#eef1f4")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=7, frameon=False, ncols=2)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return charts.svg(charts.networks(published_accuracies(), None)).encode()
 
 
 def main() -> None:

@@ -80,6 +80,15 @@ class ModelInfo:
         found = sources_for(self.builder, self.options, self.size)
         return tuple(source.name for source in found)
 
+    @property
+    def estimated_bytes(self) -> dict[str, int]:
+        """About how large its float16 and int8 .tflite files are, by precision.
+
+        Two bytes a parameter; one, and a tenth for scales and 32-bit biases. Within 15 % of files
+        that were made (`slimnets models NAME --convert`); the smallest networks' are larger.
+        """
+        return {"float16": 2 * self.params, "int8": round(1.1 * self.params)}
+
 
 def _infos(family: Family) -> dict[str, ModelInfo]:
     return {
@@ -132,6 +141,19 @@ def model_info(name: str) -> ModelInfo:
             f"{len(CATALOG)}."
         )
     return CATALOG[name]
+
+
+def published_accuracies() -> dict[str, list[tuple[float, float]]]:
+    """Family → (million multiply-adds, ImageNet's top-1 in %) of its networks that have both."""
+    found = {
+        family.name: [
+            (row.macs / 1e6, row.top1)
+            for row in family.rows
+            if row.top1 is not None and row.default[1] >= 1000
+        ]
+        for family in families()
+    }
+    return {name: points for name, points in found.items() if points}
 
 
 def create_model(name: str, **kwargs: Any) -> Any:

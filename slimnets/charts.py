@@ -163,15 +163,46 @@ def race(rows: Sequence[Mapping[str, object]], processor: str) -> Figure:
 def _pareto(axes: Axes, rows: Sequence[Mapping[str, object]]) -> None:
     """Accuracy against time, and the line of those that none beats in both."""
     points = sorted((row["timing"]["median"], 100 * row["top1"], row["name"]) for row in rows)
-    front: list[tuple[float, float]] = []
     for time, accuracy, name in points:
         axes.plot(time, accuracy, "o", color=_BLUE)
         axes.annotate(name, (time, accuracy), xytext=(4, 4), textcoords="offset points", fontsize=7)
-        if not front or accuracy > front[-1][1]:
-            front.append((time, accuracy))
+    front = _front([point[:2] for point in points])
     axes.step(*zip(*front, strict=True), where="post", color=_ORANGE, zorder=0)
     axes.set(xlabel="milliseconds", ylabel="top-1 accuracy, %")
     axes.margins(0.25)
+
+
+def networks(
+    families: Mapping[str, Sequence[tuple[float, float]]], marked: tuple[float, float, str] | None
+) -> Figure:
+    """Published accuracy against multiply-adds, a colour a family, a line through its best.
+
+    Args:
+        families: name → (million multiply-adds, top-1 in %) of its networks.
+        marked: one of these points and its name, to stand out; None: none does.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        axes = figure.subplots()
+        for name, points in families.items():
+            (dots,) = axes.plot(*zip(*points, strict=True), "o", markersize=4, label=name)
+            axes.plot(*zip(*_front(points), strict=True), color=dots.get_color())
+        if marked:
+            axes.plot(*marked[:2], "o", markersize=13, color=_INK, alpha=0.3, zorder=0)
+            axes.annotate(marked[2], marked[:2], (9, -12), textcoords="offset points")
+        axes.set_xscale("log")
+        axes.set(xlabel="million multiply-adds", ylabel="top-1 on ImageNet, published, %")
+        figure.legend(loc="outside right", fontsize=8, frameon=False)
+        return figure
+
+
+def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that none is better than at less cost, from left to right."""
+    front: list[tuple[float, float]] = []
+    for cost, good in sorted(points):
+        if not front or good > front[-1][1]:
+            front.append((cost, good))
+    return front
 
 
 def png(figure: Figure, dpi: int = 120) -> bytes:

@@ -1,4 +1,4 @@
-"""Files of a network by its name, to time where there are none yet: with random weights."""
+"""Files of a network by its name, where there are none yet, to time or weigh: random weights."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ _IMAGES = 8
 
 
 def fresh_files(
-    name: str, precisions: Sequence[str], folder: Path, size: int | None = None
+    name: str,
+    precisions: Sequence[str],
+    folder: Path,
+    size: int | None = None,
+    target: str = "cpu",
 ) -> list[Path]:
-    """Converts a network of the catalogue, untrained, for this machine.
+    """Converts a network of the catalogue, untrained.
 
     How long an inference takes does not depend on its weights; batch normalization is given the
     statistics of the images, so that int8 has something to quantize in every layer.
@@ -26,6 +30,7 @@ def fresh_files(
         precisions: of `tflite.PRECISIONS`: a file each.
         folder: where to, as `NAME_PRECISION.tflite`.
         size: height and width; None: the network's own.
+        target: of `tflite.TARGETS`: the device.
 
     Raises:
         ValueError: an unknown name or precision, a size that the network cannot have.
@@ -50,7 +55,7 @@ def fresh_files(
                 model,
                 path,
                 precision=precision,
-                target="cpu",
+                target=target,
                 calibration=images,
                 effort="fast",
                 preprocessing=preprocessing(model),
