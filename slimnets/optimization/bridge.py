@@ -278,13 +278,14 @@ def _operation(source: Any, arguments: tuple, keywords: dict) -> tuple[Any, tupl
     tensors = [x for x in given if _is_tensor(x)]
     if kind in _ARITHMETIC and len(given) == 2:
         if len(tensors) == 1:
-            left, right = (None if _is_tensor(x) else _number(source, x) for x in given)
+            left, right = (None if _is_tensor(x) else np.asarray(x).tolist() for x in given)
             layer = legacy_layers.Arithmetic(_ARITHMETIC[kind], left, right, name=source.name)
             return layer, (tensors[0],)
         if kind in ("Add", "Multiply", "Subtract"):
             return getattr(tf_keras.layers, kind)(name=source.name), (tensors,)
     if kind == "GetItem" and len(tensors) == 1 and len(given) == 2:
-        part = given[1] if isinstance(given[1], tuple) else (given[1],)
+        # A list where the model was read from a file.
+        part = tuple(given[1]) if isinstance(given[1], tuple | list) else (given[1],)
         rank = len(tensors[0].shape)
         if Ellipsis in part:
             at = part.index(Ellipsis)
@@ -292,6 +293,10 @@ def _operation(source: Any, arguments: tuple, keywords: dict) -> tuple[Any, tupl
         if all(isinstance(x, slice) for x in part):
             bounds = [[x.start, x.stop, x.step] for x in part]
             return legacy_layers.Part(bounds, name=source.name), (tensors[0],)
+    if kind == "Reshape" and source.newshape[0] in (-1, tensors[0].shape[0]):
+        return tf_keras.layers.Reshape(source.newshape[1:], name=source.name), (tensors[0],)
+    if kind == "Transpose" and source.axes and source.axes[0] == 0:
+        return tf_keras.layers.Permute(source.axes[1:], name=source.name), (tensors[0],)
     raise ValueError(
         f"the operation {source.name!r} (keras.ops, {kind}) has no counterpart in tf_keras: use a "
         "layer, such as Add, Multiply or Reshape."
@@ -299,16 +304,8 @@ def _operation(source: Any, arguments: tuple, keywords: dict) -> tuple[Any, tupl
 
 
 def _is_tensor(value: Any) -> bool:
-    return tf_keras.backend.is_keras_tensor(value) if hasattr(value, "shape") else False
-
-
-def _number(source: Any, value: Any) -> float:
-    if np.ndim(value) != 0:
-        raise ValueError(
-            f"the operation {source.name!r} has an array of constants, which has no counterpart in "
-            "tf_keras; numbers have."
-        )
-    return float(value)
+    plain = isinstance(value, np.ndarray) or not hasattr(value, "shape")
+    return not plain and tf_keras.backend.is_keras_tensor(value)
 
 
 # --- tf_keras → Keras 3 --------------------------------------------------------------------------
@@ -340,8 +337,10 @@ def _keras_3_model(model: tf_keras.Model) -> keras.Model:
         if isinstance(source, legacy_layers.Part):
             made = arguments[0][tuple(slice(*bound) for bound in source.bounds)]
         elif isinstance(source, legacy_layers.Arithmetic):
-            left = arguments[0] if source.left is None else source.left
-            right = arguments[0] if source.right is None else source.right
+            left, right = (
+                arguments[0] if x is None else np.asarray(x, np.float32)
+                for x in (source.left, source.right)
+            )
             made = getattr(keras.ops, source.operation)(left, right)
         else:
             if source.name not in built:

@@ -41,10 +41,10 @@ ACTIVATIONS = {
 
 @_register
 class Arithmetic(tf_keras.layers.Layer):
-    """`add`, `subtract`, `multiply` or `divide` of a tensor and a number, in their order."""
+    """`add`, `subtract`, `multiply` or `divide` of a tensor and constants, in their order."""
 
     def __init__(self, operation: str, left: Any = None, right: Any = None, **kwargs: Any) -> None:
-        """`left` or `right` is the number; None stands for the tensor."""
+        """`left` or `right` is a number or nested lists of them; None stands for the tensor."""
         super().__init__(**kwargs)
         self.operation, self.left, self.right = operation, left, right
 

@@ -82,6 +82,17 @@ def test_layers_called_twice_and_models_inside_a_model_pass():
     np.testing.assert_allclose(float(sum(twin.losses)), float(sum(model.losses)), rtol=1e-5)
 
 
+def test_slices_reshapes_and_constants_pass_also_when_read_from_a_file(tmp_path):
+    """What folding for a device leaves, and what files turn into lists."""
+    images = keras.Input((8, 8, 4))
+    x = layers.Concatenate()([images[..., 1:], images[..., :1]])
+    x = keras.ops.add(keras.ops.multiply(x, np.array([1, 2, 3, 4], np.float32)), 0.5)
+    x = keras.ops.reshape(keras.ops.transpose(x, (0, 2, 3, 1)), (-1, 4, 64))
+    keras.Model(images, layers.Dense(3)(x)).save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert_same(model, *through(model))
+
+
 class Own(layers.Layer):
     def call(self, x):
         return x
