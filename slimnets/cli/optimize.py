@@ -65,6 +65,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
             learning_rate=options.learning_rate,
         )
     table = Table("", "top-1", "bytes", "gzip", "ms here", box=None, pad_edge=False)
+    table.add_row("as trained", f"{result['trained_top1']:.2%}")
     first = result["rows"][0]
     for row in result["rows"]:
         share = row["gzip_bytes"] / first["gzip_bytes"]
@@ -76,6 +77,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
             f"{row['latency_ms']:.2f}",
         )
     console.print(table)
+    console.print(f"agreement of the .tflite with the .keras file: {result['agreement']:.2%}")
     console.print(f"{result['tflite']}, {result['keras']}, {result['picture']}")
     return result
 

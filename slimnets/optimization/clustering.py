@@ -19,6 +19,10 @@ def cluster(
     Of each convolution but the first, and of each dense layer with more weights than values. After
     `fit`, `from_tf_keras(clustered, into=model)` brings the weights back.
 
+    Conversion folds batch norms into weights, a factor for each output channel, and so many times
+    more values come of it. Cluster the network without them, as `optimize` does:
+    `tflite.simplify_for_deployment(model, "android", "float32", batch_size=None)`.
+
     Args:
         model: a trained Keras 3 model, which stays as it is.
         clusters: different values a layer, 2 to 256.

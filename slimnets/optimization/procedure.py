@@ -28,6 +28,7 @@ from tflite.files import writing
 from tflite.hints import did_you_mean
 from tflite.keras_models import output_kind
 from tflite.measuring.timing import invocation, time_calls
+from tflite.rewriting import simplify_for_deployment
 
 _BATCH = 64
 _QAT_RATE = 1e-4
@@ -68,7 +69,8 @@ def optimize(
 
     Args:
         path: a .keras file.
-        out: the .keras file to write; the .tflite file, a report (.report.json), a picture (.png)
+        out: the .keras file to write, with batch norms folded where it was clustered and the int8
+            file's own form after qat; the .tflite file, a report (.report.json), a picture (.png)
             and the description of the model (.json) go beside it.
         method: a key of `METHODS`; its steps are done one after the other.
         source: of `slimnets.data.load`.
@@ -78,8 +80,10 @@ def optimize(
         learning_rate: at the beginning of each step; None: 1e-4 for qat, 1e-3 for the others.
 
     Returns:
-        A JSON-able dict: method, keras, tflite, picture (paths), rows (`Measured`, before first),
-        precision, agreement (of the file's classes with the model's), zeros (share of the weights).
+        A JSON-able dict: method, precision, keras, tflite, picture (paths), rows (`Measured`,
+        before first), trained_top1 (of the file given), agreement (share of the images that rows
+        are measured on which the new .tflite and .keras files put into the same class), zeros
+        (share of the weights).
 
     Raises:
         ValueError: a wrong argument, data of other classes than the model's.
@@ -123,6 +127,8 @@ def optimize(
             from_tf_keras(pruned, into=model)
             kept.append("sparsity")
         elif step == "cluster":
+            # Batch norms first: folded later, they would multiply the shared values apart.
+            model = simplify_for_deployment(model, "android", "float32", batch_size=None)
             clustered = cluster(model, clusters, preserve_sparsity="sparsity" in kept)
             sets.fit(clustered, tf_keras, learning_rate or _TUNING_RATE)
             from_tf_keras(clustered, into=model)
@@ -228,14 +234,15 @@ def _finish(
         )
         writing.write_bytes(sidecar.path_beside(out), told.to_json())
     writing.write_bytes(out.with_suffix(".tflite"), after.bytes)
-    rows = _measured(before.bytes, after.bytes, images, out)
+    rows, agreement = _measured(before.bytes, after.bytes, images, out)
     result = {
         "method": method,
         "precision": precision,
         "keras": str(out),
         "tflite": str(out.with_suffix(".tflite")),
         "picture": str(out.with_suffix(".png")),
-        "agreement": after.report.agreement.top1_agreement,
+        "trained_top1": evaluate(path, images).top1,
+        "agreement": agreement,
         "zeros": _zeros(model),
         "rows": [asdict(row) for row in rows],
     }
@@ -245,7 +252,10 @@ def _finish(
     return result
 
 
-def _measured(before: bytes, after: bytes, images: data.Source, out: Path) -> list[Measured]:
+def _measured(
+    before: bytes, after: bytes, images: data.Source, out: Path
+) -> tuple[list[Measured], float]:
+    """Both files, and how often the second says what the Keras model `out` says."""
     calls: list[Callable[[], object]] = [invocation(before), invocation(after)]
     timings = time_calls(calls, runs=50, most_seconds=20)
     rows = []
@@ -253,12 +263,13 @@ def _measured(before: bytes, after: bytes, images: data.Source, out: Path) -> li
         place = out.with_suffix(f".{name}.tflite")
         try:
             writing.write_bytes(place, content)
-            top1 = evaluate(place, images).top1
+            found = evaluate(place, images)
         finally:
             place.unlink(missing_ok=True)
         packed = len(gzip.compress(content, mtime=0))
-        rows.append(Measured(name, top1, len(content), packed, timing.median))
-    return rows
+        rows.append(Measured(name, found.top1, len(content), packed, timing.median))
+    same = found.predicted == evaluate(out, images).predicted
+    return rows, float(same.mean())
 
 
 def _zeros(model: keras.Model) -> float:

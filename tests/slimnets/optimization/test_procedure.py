@@ -10,7 +10,8 @@ from keras import layers
 import slimnets
 from slimnets import sidecar
 from slimnets.cli import main
-from slimnets.optimization import cluster, from_tf_keras, prune, pruning_step
+from slimnets.optimization import cluster, from_tf_keras, optimize, prune, pruning_step
+from tflite.files import flatbuffer
 
 
 def tiny() -> keras.Model:
@@ -18,7 +19,8 @@ def tiny() -> keras.Model:
     images = keras.Input((8, 8, 3), name="image")
     x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="first")(images)
     x = layers.ReLU(6)(layers.BatchNormalization(name="bn")(x))
-    x = layers.Conv2D(16, 1, activation="relu", name="second")(x)
+    x = layers.Conv2D(16, 1, use_bias=False, name="second")(x)
+    x = layers.ReLU()(layers.BatchNormalization(name="bn_2")(x))
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(images, layers.Dense(10, activation="softmax", name="head")(x), name="tiny")
 
@@ -71,15 +73,21 @@ def test_what_cannot_be_done_is_told():
         cluster(tiny(), 1)
 
 
-@pytest.mark.slow
-def test_a_file_is_pruned_and_quantized_on_the_command_line(tmp_path, capsys):
-    start, out = tmp_path / "start.keras", tmp_path / "small.keras"
-    tiny().save(start)
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A .keras file and its description."""
+    path = tmp_path_factory.mktemp("optimize") / "start.keras"
+    tiny().save(path)
     prepare = slimnets.Preprocessing((8, 8), mean=(0,) * 3, std=(1,) * 3, value_range=(-1, 1))
-    labels = tuple("0123456789")
-    about = sidecar.Sidecar("mobilenet_v1_025", {}, prepare, labels, "random")
-    sidecar.path_beside(start).write_bytes(about.to_json())
-    words = [str(start), "--method=prune-qat", "--data=builtin:digits", f"--out={out}"]
+    about = sidecar.Sidecar("mobilenet_v1_025", {}, prepare, tuple("0123456789"), "random")
+    sidecar.path_beside(path).write_bytes(about.to_json())
+    return path
+
+
+@pytest.mark.slow
+def test_a_file_is_pruned_clustered_and_quantized_on_the_command_line(start, tmp_path, capsys):
+    out = tmp_path / "small.keras"
+    words = [str(start), "--method=prune-cluster-qat", "--data=builtin:digits", f"--out={out}"]
     assert main(["optimize", *words, "--epochs=1", "--sparsity=0.5", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["zeros"] >= 0.5
@@ -89,6 +97,16 @@ def test_a_file_is_pruned_and_quantized_on_the_command_line(tmp_path, capsys):
     assert after["gzip_bytes"] < before["gzip_bytes"]
     for ending in (".keras", ".json", ".tflite", ".report.json", ".png"):
         assert out.with_suffix(ending).stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_values_shared_in_training_are_shared_in_the_file(start, tmp_path):
+    """Though batch norms, folded into the weights, have a factor for each channel."""
+    out = tmp_path / "few.keras"
+    optimize(start, out, method="cluster", source="builtin:digits", epochs=1, clusters=4)
+    flat = flatbuffer.unpack(out.with_suffix(".tflite").read_bytes())
+    (second,) = [t for t in flat.subgraphs[0].tensors if list(t.shape) == [16, 1, 1, 8]]
+    assert len(np.unique(np.asarray(flat.buffers[second.buffer].data).view(np.float32))) <= 4
 
 
 def test_a_wrong_command_line_says_what_to_write(capsys):
