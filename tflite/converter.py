@@ -240,6 +240,8 @@ def make(
     """The file of a model with one input of `shape` and one output; arguments as `convert`'s."""
     precision, images = form.precision, None
     aware = _awareness(model, form, device, kept)
+    if precision in _CALIBRATED:
+        keras_models.check_calibratable(model)
     if calibration is not None or (precision in _CALIBRATED and not aware):
         images = calibration_images.collect(calibration, shape)
     image, doubts = _decide_input(preprocessing, shape, images)

@@ -152,6 +152,23 @@ def output_kind(model: "keras.Model") -> str:
     return "numbers" if activated or output.shape[-1] == 1 else "logits"
 
 
+def check_calibratable(model: "keras.Model") -> None:
+    """Raise a ValueError that names layers which TensorFlow's calibration does not survive."""
+    import keras
+
+    loops = [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll
+    ]
+    if loops:
+        raise ValueError(
+            f"recurrent layers run as loops, which cannot be calibrated: {', '.join(loops)}. Build "
+            "them with unroll=True and copy the weights with set_weights(get_weights()), or "
+            "convert with precision='float16' or 'dynamic'."
+        )
+
+
 def check_outputs(model: "keras.Model", images: np.ndarray) -> None:
     """Raise a ValueError where the model gives NaN for these images, float32 (N, H, W, C)."""
     outputs = np.asarray(model(images, training=False), np.float32)

@@ -549,6 +549,25 @@ def test_broken_weights_are_named(bad):
         tflite.convert(net, precision="float32")
 
 
+def recurrent(unroll):
+    images = keras.Input((8, 8, 3))
+    rows = keras.layers.Reshape((8, 24))(images)
+    return keras.Model(images, keras.layers.LSTM(6, unroll=unroll, name="reader")(rows))
+
+
+def test_recurrent_layers_as_loops_are_refused_before_calibration_crashes():
+    with pytest.raises(ValueError, match=r"reader \(LSTM\).*unroll=True"):
+        tflite.convert(recurrent(unroll=False), calibration=np.ones((2, 8, 8, 3), np.float32))
+
+
+@pytest.mark.slow
+def test_unrolled_recurrent_layers_are_quantized():
+    # A prime number of images: in between are vectors in which the batch is no axis of its own.
+    samples = np.random.default_rng(0).uniform(0, 1, (13, 8, 8, 3)).astype(np.float32)
+    report = tflite.convert(recurrent(unroll=True), calibration=samples).report
+    assert report.agreement.sqnr_db > 25
+
+
 def test_a_model_that_gives_nan_is_refused():
     images = keras.Input((8, 8, 3))
     norm = keras.layers.BatchNormalization()

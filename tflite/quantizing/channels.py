@@ -63,7 +63,13 @@ class Channels:
         return self._roots(np.asarray(self._pinned))
 
     def labels(self, index: int) -> np.ndarray | None:
-        """The labels along an activation's last axis; None if they differ along another."""
+        """The labels along an activation's last axis; None if they differ along another.
+
+        None also where there is no other axis: an unrolled recurrent layer splits vectors in which
+        the batch is no axis of its own, and a vector of several images has no channels.
+        """
+        if self._of[index].ndim < 2:
+            return None
         rows = self._of[index].reshape(-1, self._of[index].shape[-1])
         most = rows.max(axis=0)
         same = most.all() and ((rows == most) | (rows == 0)).all()

@@ -83,6 +83,8 @@ def measure(data: bytes, images: np.ndarray, fitted: int | None = None) -> dict[
     for start in range(0, len(images), size):
         group = images[start : start + size]
         for index, values in _run(flat, steps, group):
+            if values.ndim < 2:
+                values = values.reshape(-1, 1)  # without channels, as `Channels.labels` says
             floor = _BELOW_FLOOR * floors.get(index, -np.inf)
             sums = found.setdefault(index, _Sums(values.shape[-1], floor))
             sums.add(values, share=np.clip((fitted - start) / len(group), 0, 1))
