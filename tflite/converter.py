@@ -25,6 +25,7 @@ from tflite.files.metadata import (
     read_metadata,
 )
 from tflite.files.signature import set_signature
+from tflite.files.sparse import with_sparse_weights
 from tflite.hints import did_you_mean
 from tflite.images import ImageInput
 from tflite.measuring.agreement import Agreement, compare, relative_error
@@ -110,6 +111,7 @@ def convert(
     optimize: bool = True,
     effort: str = "normal",
     keep: Mapping[str, str] | None = None,
+    sparse: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> Conversion:
     """Converts a Keras model of images into a verified .tflite file.
@@ -154,6 +156,9 @@ def convert(
         keep: layers of an int8 file that stay float32, where the device computes in floats: names
             of layers or patterns of them, {"head": "float32", "stage1_*": "float32"}.
             `report.kept` tells what it costs.
+        sparse: a pruned network's float32 file without the zeros of layers that are two thirds
+            zeros. Where XNNPACK has kernels for that (Arm; not x86 with AVX) and the network suits
+            them (see docs/optimization.md), it is faster, too.
         metadata: further texts of the file: "name", "description", "version", "author",
             "license".
 
@@ -171,12 +176,19 @@ def convert(
     model = keras_models.load(model_or_path)
     shape = keras_models.check(model)
     kept = _check_keep(keep, model, precision, device)
+    if sparse and not (precision == "float32" and device.reads_sparse_weights):
+        able = ", ".join(name for name, d in targets.TARGETS.items() if d.reads_sparse_weights)
+        raise ValueError(
+            f"sparse weights are for float32 files for {able}, not for {precision} for "
+            f"{device.name!r}; those are compressed by any archive instead."
+        )
     labels = check_labels(labels, model.outputs[0].shape[-1])
     made = make(model, shape, device, form, calibration, preprocessing, optimize, effort, kept)
     lowered, image, images, doubts = made.lowered, made.image, made.images, made.doubts
     samples, source, rewriting = made.samples, made.source, made.rewriting
     data = _finish(
-        lowered.file, Metadata(image=image, labels=labels, **{"name": model.name, **texts})
+        with_sparse_weights(lowered.file) if sparse else lowered.file,
+        Metadata(image=image, labels=labels, **{"name": model.name, **texts}),
     )
 
     agreement = _verify(model, data, samples[:_AGREEMENT_IMAGES])

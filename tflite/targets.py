@@ -40,6 +40,7 @@ class Target:
         densifies_shuffles: a grouped 1×1 convolution before a channel shuffle becomes an ungrouped
             one, zero between the groups, that shuffles for free: more arithmetic, fewer moves.
         runs_on_edgetpu: the conversion's report holds the Edge TPU compiler's expected verdict.
+        reads_sparse_weights: has the DENSIFY operator (TFLite Micro and the Edge TPU have not).
         takes_source: a firmware is compiled with the model in it: C++ is written beside the file.
     """
 
@@ -56,6 +57,7 @@ class Target:
     splits_groups: bool
     densifies_shuffles: bool
     runs_on_edgetpu: bool = False
+    reads_sparse_weights: bool = False
     takes_source: bool = False
 
 
@@ -78,6 +80,7 @@ TARGETS = _table(
         keeps_float_operators=True,
         splits_groups=False,
         densifies_shuffles=False,
+        reads_sparse_weights=True,
     ),
     Target(
         name="cpu",
@@ -92,6 +95,7 @@ TARGETS = _table(
         keeps_float_operators=True,
         splits_groups=False,
         densifies_shuffles=False,
+        reads_sparse_weights=True,
     ),
     Target(
         name="coral",

@@ -12,6 +12,9 @@ none, the first is guessed from the model's name and class names come from label
 normal equalizes channels, corrects biases and refits weights, and keeps what helps on calibration
 images kept aside (about a minute for MobileNetV2); high tries more ways to do so.
 
+--precision=float32 --sparse leaves out the zeros of a network that was pruned to two thirds or
+more: a smaller file, and on Arm a faster one where the network suits XNNPACK's sparse kernels.
+
 --target=coral --compile runs Coral's compiler on the file, where it is installed (see `slimnets
 compile --help`).
 
@@ -52,6 +55,7 @@ def define_flags(define: Flags) -> None:
     define.string("calibration", None, "training images")
     define.integer("calibration_images", 100, "how many of them", lower_bound=1)
     define.enum("effort", "normal", EFFORTS, "for the accuracy of an int8 file")
+    define.boolean("sparse", False, "float32: without the zeros of a pruned network")
     define.string("labels", None, "text file, a class name a line")
     define.enum("input_type", None, _TYPES, "the input's type, else the target's")
     define.enum("output_type", None, _TYPES, "the output's type, else the target's")
@@ -93,6 +97,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     if detector:
         if options.compile:
             raise UsageError("--compile is for classifiers; run slimnets compile on the file")
+        if options.sparse:
+            raise UsageError("--sparse is for classifiers")
         return convert_detector(file.model, options, images, file.preprocessing, labels, console)
     conversion = tflite.convert(
         file.model,
@@ -103,6 +109,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         input_type=options.input_type,
         output_type=options.output_type,
         effort=options.effort,
+        sparse=options.sparse,
         preprocessing=file.preprocessing,
         labels=labels or None,
     )

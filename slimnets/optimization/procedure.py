@@ -29,6 +29,7 @@ from tflite.hints import did_you_mean
 from tflite.keras_models import output_kind
 from tflite.measuring.timing import invocation, time_calls
 from tflite.rewriting import simplify_for_deployment
+from tflite.targets import TARGETS
 
 _BATCH = 64
 _QAT_RATE = 1e-4
@@ -71,7 +72,8 @@ def optimize(
         path: a .keras file.
         out: the .keras file to write, with batch norms folded where it was clustered and the int8
             file's own form after qat; the .tflite file, a report (.report.json), a picture (.png)
-            and the description of the model (.json) go beside it.
+            and the description of the model (.json) go beside it. A float32 file of a pruned
+            network is in TFLite's sparse form where `tflite.convert(sparse=True)` can do that.
         method: a key of `METHODS`; its steps are done one after the other.
         source: of `slimnets.data.load`.
         epochs: for each step.
@@ -104,7 +106,9 @@ def optimize(
     calibration = data.calibration_images(source, file.preprocessing)
     precision = "int8" if "qat" in METHODS[method] else "float32"
 
-    def converted(model: keras.Model, effort: str = "normal") -> Conversion:
+    def converted(
+        model: keras.Model, effort: str = "normal", *, sparse: bool = False
+    ) -> Conversion:
         return convert(
             model,
             precision=precision,
@@ -113,6 +117,7 @@ def optimize(
             preprocessing=file.preprocessing,
             labels=file.labels or images.class_names,
             effort=effort,
+            sparse=sparse,
         )
 
     before = converted(file.model)
@@ -143,7 +148,13 @@ def optimize(
                 preserve=kept,
             )
             sets.fit_best(model, learning_rate or _QAT_RATE)
-    after = converted(model, "fast")
+    after = None
+    if kept[:1] == ["sparsity"] and precision == "float32" and TARGETS[target].reads_sparse_weights:
+        try:
+            after = converted(model, "fast", sparse=True)
+        except ValueError as error:
+            logging.info("the file is not in TFLite's sparse form: %s", error)
+    after = after or converted(model, "fast")
     return _finish(path, out, method, precision, images, file, model, before, after)
 
 

@@ -195,22 +195,21 @@ def requantize_input(model: schema.ModelT) -> None:
         readers = np.asarray(operator.inputs)
         operator.inputs = np.where(readers == index, len(graph.tensors) - 1, readers)
     quantize = schema.OperatorT(
-        opcodeIndex=_operator_code(model, schema.BuiltinOperator.QUANTIZE),
+        # Between two int8 tensors it is of version 2.
+        opcodeIndex=operator_code(model, schema.BuiltinOperator.QUANTIZE, 2),
         inputs=np.asarray([index], np.int32),
         outputs=np.asarray([len(graph.tensors) - 1], np.int32),
     )
     graph.operators.insert(0, quantize)
 
 
-def _operator_code(model: schema.ModelT, builtin: int) -> int:
+def operator_code(model: schema.ModelT, builtin: int, version: int) -> int:
     """The index of a built-in operator among the file's codes, added if it is not there."""
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
     if builtin in codes:
         return codes.index(builtin)
-    # QUANTIZE between two int8 tensors is of version 2.
-    model.operatorCodes.append(
-        schema.OperatorCodeT(builtinCode=builtin, deprecatedBuiltinCode=builtin, version=2)
-    )
+    made = schema.OperatorCodeT(builtinCode=builtin, deprecatedBuiltinCode=builtin, version=version)
+    model.operatorCodes.append(made)
     return len(codes)
 
 
