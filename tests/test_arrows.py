@@ -16,7 +16,17 @@ PACKAGES = ("slimnets", "tflite", "configs")
 # slimnets from top to bottom: a module imports what stands in a lower row, or beside it in its own.
 SLIMNETS = (
     ("cli",),
-    ("training", "optimization", "evaluation", "benchmark", "export", "report", "charts"),
+    (
+        "training",
+        "optimization",
+        "evaluation",
+        "dense_evaluation",
+        "benchmark",
+        "export",
+        "report",
+        "charts",
+        "drawings",
+    ),
     ("data", "complexity", "sidecar", "onnx_files"),
     ("catalog",),
     ("nets",),
@@ -34,6 +44,8 @@ SLIMNETS = (
 )
 # These import nothing else of slimnets.
 ALONE = ("charts", "data", "complexity", "sidecar", "onnx_files", "dense")
+# But boxes and masks are read in the words of `dense`.
+ALONE_BUT = {("data", "dense")}
 
 # Of tflite, what all of slimnets may import, and who may import the rest.
 TFLITE_LEAVES = (
@@ -43,7 +55,7 @@ TFLITE_LEAVES = (
     "tflite.hints",
     "tflite.progress",
 )
-TFLITE_USERS = ("cli", "evaluation", "benchmark", "export", "optimization")
+TFLITE_USERS = ("cli", "evaluation", "dense_evaluation", "benchmark", "export", "optimization")
 
 # tflite: the door imports the rooms, the rooms what lies under all of them.
 TFLITE_DOOR = (
@@ -73,6 +85,7 @@ WHOLLY_TENSORFLOW = (
     "slimnets.data.random_crops",
     "slimnets.data.mixing",
     "slimnets.training.data_sets",
+    "slimnets.training.scene_sets",
     "slimnets.optimization",
 )
 # Networks build on any backend of Keras.
@@ -154,7 +167,7 @@ def in_slimnets(module: str, item: Import) -> Iterator[str]:
         yield f"{theirs} stands in no row of SLIMNETS in {Path(__file__).name}; give it one"
     elif row(item.target) < row(module):
         yield f"{theirs} stands above {ours}"
-    elif ours in ALONE and theirs not in (ours, "lazy_keras"):
+    elif ours in ALONE and theirs not in (ours, "lazy_keras") and (ours, theirs) not in ALONE_BUT:
         yield f"{ours} imports nothing else of slimnets"
     elif ours == theirs == "nets" and module not in (item.target, "slimnets.nets"):
         yield "a family imports no other family"

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from slimnets.data import arrays, folder, table, tfds, tfrecord
-from slimnets.data.splits import Source
+from slimnets.data import annotated, arrays, folder, scenes, table, tfds, tfrecord
+from slimnets.data.splits import Annotated, Source
 from tflite.hints import did_you_mean
 from tflite.images import Preprocessing, choose_files, in_turns, readable
 
@@ -19,19 +19,32 @@ from tflite.images import Preprocessing, choose_files, in_turns, readable
 SOURCES: Mapping[str, Callable[[str], Source]] = MappingProxyType(
     {
         "builtin:digits": lambda _: arrays.digits(),
+        "builtin:scenes": lambda _: scenes.load(),
         "mnist": partial(arrays.keras_dataset, "mnist"),
         "fashion_mnist": partial(arrays.keras_dataset, "fashion_mnist"),
         "cifar10": partial(arrays.keras_dataset, "cifar10"),
         "cifar100": partial(arrays.keras_dataset, "cifar100"),
         "folder": folder.load,
-        "csv": table.load,
+        "csv": lambda path: (
+            annotated.load("csv", path) if annotated.has_boxes(path) else table.load(path)
+        ),
         "tfrecord": tfrecord.load,
         "tfds": tfds.load,
+        **{kind: partial(annotated.load, kind) for kind in ("voc", "coco", "yolo", "masks")},
     }
 )
 
 # Sources that are nothing without an argument, and what that may look like.
-_OF_FILES = {"folder": "photos", "csv": "labels.csv", "tfrecord": "data/*", "tfds": "tf_flowers"}
+_OF_FILES = {
+    "folder": "photos",
+    "csv": "labels.csv",
+    "tfrecord": "data/*",
+    "tfds": "tf_flowers",
+    "voc": "photos",
+    "coco": "boxes.json",
+    "yolo": "photos",
+    "masks": "photos",
+}
 _NO_NAME = "a data source is told by a name, such as 'folder:PATH', got {!r:.80}."
 
 
@@ -43,8 +56,10 @@ def load(source: str) -> Source:
             Keras; the first two also "fashion_mnist:PATH" from a folder of IDX files);
             "folder:PATH" with one sub-folder per class, or with train/, val/ and perhaps test/ of
             such; "csv:FILE" with the columns path, label and perhaps split; "tfrecord:PATTERN", of
-            files as TF-Slim writes them; "tfds:NAME", of TensorFlow Datasets. What each of them
-            takes and refuses: `load` of `slimnets.data`'s folder, table, tfrecord and tfds.
+            files as TF-Slim writes them; "tfds:NAME", of TensorFlow Datasets. For detectors
+            and segmenters: "builtin:scenes", and "voc:", "coco:", "yolo:", "csv:" and "masks:" with
+            a folder or file. What each of them takes and refuses: `load` of `slimnets.data`'s
+            folder, table, tfrecord, tfds and annotated.
 
     Raises:
         ValueError: unknown source, or data that is wrong.
@@ -90,7 +105,11 @@ def calibration_images(source: str, preprocessing: Preprocessing, count: int = 1
         candidates = choose_files(folders[0] if folders else path)
     else:
         train = load(source).splits["train"]
-        candidates = train.select(np.array(in_turns(train.labels.tolist()))).images
+        if isinstance(train, Annotated):
+            order = np.random.default_rng(0).permutation(len(train))
+        else:
+            order = np.array(in_turns(train.labels.tolist()))
+        candidates = train.select(order).images
     # One by one: a hundred photographs need not be in memory at once.
     images = [preprocessing(image) for image in islice(readable(candidates), count)]
     if not images:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from slimnets.data.splits import Annotated, Source
+
 # The share of each photograph's width, and of the digits, that is the training's.
 _TRAINING = 2 / 3
 _SPLITS = ("train", "test")
@@ -67,6 +69,22 @@ def scenes(
     images, objects, masks = zip(*made, strict=True)
     names = tuple(str(digit) for digit in digits)
     return Scenes(np.stack(images), objects, np.stack(masks), names)
+
+
+@cache
+def load() -> Source:
+    """`builtin:scenes`: 480 scenes to train on, 80 more of the same digits and places as "val", and
+    200 of others as "test", 160×160 pixels; digits 0, 1 and 7.
+    """
+    parts = {
+        "train": scenes(480),
+        "val": scenes(80, seed=1),
+        "test": scenes(200, split="test"),
+    }
+    splits = {
+        name: Annotated(made.images, made.objects, made.masks) for name, made in parts.items()
+    }
+    return Source("builtin:scenes", parts["train"].class_names, splits)
 
 
 def _scene(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -73,18 +74,51 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Annotated:
+    """Pictures of one split with what is where in them, as they were stored.
+
+    Attributes:
+        images: uint8 array (N, H, W, C), or N paths.
+        objects: of each picture (boxes, classes): float32 (n, 4) of ymin, xmin, ymax, xmax in
+            fractions of the picture, and integers; None: no boxes are known.
+        masks: the class of each pixel, uint8 (N, H, W), or N paths of PNG files; 255 counts for
+            nothing. None: none are known. Where there are boxes too, 0 is the background and class
+            k of the boxes is k + 1.
+    """
+
+    images: np.ndarray | tuple[str, ...]
+    objects: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
+    masks: np.ndarray | tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, indices: np.ndarray) -> Annotated:
+        """The pictures at `indices`, in that order."""
+
+        def chosen(values: Any) -> Any:
+            if values is None or isinstance(values, np.ndarray):
+                return None if values is None else values[indices]
+            return tuple(values[i] for i in indices)
+
+        return Annotated(chosen(self.images), chosen(self.objects), chosen(self.masks))
+
+
+@dataclass(frozen=True)
 class Source:
     """A data set: its splits ("train", "val", perhaps "test") and class names, in label order.
 
-    `skipped` names the pictures that could not be read (of files only).
+    `skipped` tells what could not be used, a line each: pictures, or boxes (of files only). The
+    splits of a source for detectors and segmenters are `Annotated`; its class names are those of
+    the boxes, or, where there are masks alone, of their values.
     """
 
     name: str
     class_names: tuple[str, ...]
-    splits: Mapping[str, Split]
+    splits: Mapping[str, Any]
     skipped: tuple[str, ...] = ()
 
-    def split(self, name: str | None = None) -> tuple[str, Split]:
+    def split(self, name: str | None = None) -> tuple[str, Any]:
         """A split by name: "all" joins every one of them, None takes "test", else "val".
 
         Raises:
@@ -130,9 +164,21 @@ def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.argsort(place, kind="stable")
 
 
-def _join(splits: list[Split]) -> Split:
+def _join(splits: list[Any]) -> Any:
+    if isinstance(splits[0], Annotated):
+        images, objects, masks = (
+            _concatenated([getattr(split, name) for split in splits])
+            for name in ("images", "objects", "masks")
+        )
+        return Annotated(images, objects, masks)
     labels = np.concatenate([split.labels for split in splits])
     if isinstance(splits[0].images, np.ndarray):
         return Split(np.concatenate([split.images for split in splits]), labels)
     images = tuple(image for split in splits for image in split.images)
     return Split(images, labels, np.concatenate([split.looks for split in splits]))
+
+
+def _concatenated(parts: list[Any]) -> Any:
+    if parts[0] is None or isinstance(parts[0], np.ndarray):
+        return None if parts[0] is None else np.concatenate(parts)
+    return tuple(one for part in parts for one in part)

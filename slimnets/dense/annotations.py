@@ -18,7 +18,7 @@ import numpy as np
 from slimnets.dense.assignment import Objects, complaint_of
 
 # What tools put first in their lists of classes, and what is no class of boxes.
-_BACKGROUND = ("background", "__background__", "_background_")
+BACKGROUND = ("background", "__background__", "_background_")
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -83,7 +83,7 @@ def read_annotations(source: str, class_names: Sequence[str] | None = None) -> A
         raise ValueError(f"{source} has no pictures with annotations.")
     found = sorted({box.kind for _, boxes in pictures for box in boxes})
     names = tuple(class_names or listed or found)
-    if wrong := [name for name in names if name.lower() in _BACKGROUND]:
+    if wrong := [name for name in names if name.lower() in BACKGROUND]:
         raise ValueError(
             f"{source} has a class {wrong[0]!r}: what is in no box is background, which is no "
             "class of its own. Take it out of the list of classes."
@@ -132,7 +132,7 @@ def _size(path: Path) -> tuple[int, int]:
         return picture.size[1], picture.size[0]
 
 
-def _picture_beside(stem: str, *folders: Path) -> Path | None:
+def picture_beside(stem: str, *folders: Path) -> Path | None:
     """The picture of this name without its ending."""
     candidates = (folder / f"{stem}{end}" for folder in folders for end in _PICTURES)
     both = (path for c in candidates for path in (c, c.with_suffix(c.suffix.upper())))
@@ -150,7 +150,7 @@ def _voc(place: str) -> tuple[list[_Picture], None]:
             tree = ElementTree.parse(file).getroot()
         except ElementTree.ParseError as error:
             raise ValueError(f"{where} is no XML: {error}.") from error
-        path = _picture_beside(file.stem, root / "JPEGImages", root / "images", xml)
+        path = picture_beside(file.stem, root / "JPEGImages", root / "images", xml)
         if path is None:
             raise FileNotFoundError(f"{where}: there is no picture {file.stem}.jpg or the like.")
         height, width = _size(path)
@@ -207,7 +207,7 @@ def _yolo(place: str) -> tuple[list[_Picture], list[str] | None]:
     names = [name.strip() for name in listed if name.strip()]
     pictures = []
     for file in sorted(folder.glob("*.txt")):
-        path = _picture_beside(file.stem, root / "images", folder)
+        path = picture_beside(file.stem, root / "images", folder)
         if path is None:  # the list of classes, notes
             continue
         boxes = []

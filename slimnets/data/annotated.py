@@ -1,0 +1,184 @@
+"""`voc:`, `coco:`, `yolo:`, `masks:` and CSV files of boxes: pictures for detectors and segmenters.
+
+How each tool writes is read by `slimnets.dense.annotations` and `slimnets.dense.masks`; here it
+becomes splits.
+"""
+
+from __future__ import annotations
+
+import csv
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from slimnets.data.splits import Annotated, Source, split_name, stratified_order
+from slimnets.dense.annotations import Annotations, read_annotations
+from slimnets.dense.masks import read_masks
+from tflite.images import look_at
+
+_VAL_FRACTION = 0.2
+_MAX_BAD_FRACTION = 0.01
+# Lists of pictures in Pascal VOC's folders.
+_VOC_LISTS = {"voc": "Main", "masks": "Segmentation"}
+
+
+def load(kind: str, path: str) -> Source:
+    """Reads a folder or file of annotations.
+
+    A folder may have train/ and val/ (or valid/, test/ beside) that each are one; Pascal VOC's may
+    list its splits in ImageSets/. Else a fifth of the pictures becomes "val", the rare classes in
+    both. Boxes that are wrong are left out and told; so are pictures that cannot be read.
+
+    Args:
+        kind: "voc", "coco", "yolo", "csv" or "masks".
+        path: as of `slimnets.read_annotations`; of masks the folder.
+
+    Raises:
+        ValueError: as `read_annotations` and `read_masks`; no boxes to train on; a class in another
+            split that training lacks; more than 1 % (and more than one) of the pictures unreadable.
+        FileNotFoundError: a file or folder is not there.
+    """
+    name, skipped = f"{kind}:{path}", []
+    read = _masks if kind == "masks" else _boxes
+    parts, names = {}, None
+    for split, place in _places(kind, path).items():
+        part, found, left_out = read(kind, place, names)
+        parts[split] = part
+        skipped += left_out
+        names = names or found
+    if kind in _VOC_LISTS and set(parts) == {"train"}:
+        parts = _listed(Path(path), _VOC_LISTS[kind], parts["train"]) or parts
+    if "val" not in parts:
+        parts = {**_held_out(name, parts.pop("train")), **parts}
+    if kind != "masks":
+        _check_classes(name, names, parts)
+    for line in skipped[:20]:
+        logging.warning("left out: %s", line)
+    return Source(name, names, parts, tuple(skipped))
+
+
+def has_boxes(file: str) -> bool:
+    """Whether a CSV file's columns are those of boxes."""
+    path = Path(file).expanduser()
+    if not path.is_file():
+        return False
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
+        columns = {cell.strip().lower() for cell in next(csv.reader(lines), [])}
+    return {"class", "ymin", "xmin", "ymax", "xmax"} <= columns
+
+
+def _places(kind: str, path: str) -> dict[str, str]:
+    """Split → where it is; "train" first."""
+    root = Path(path).expanduser()
+    if "," in path or not root.is_dir():
+        return {"train": str(root)}
+    folders = {split_name(one.name): one for one in sorted(root.iterdir()) if one.is_dir()}
+    if "train" not in folders:
+        return {"train": _json(root) if kind == "coco" else str(root)}
+    places = {name: folders[name] for name in ("train", "val", "test") if name in folders}
+    return {n: _json(place) if kind == "coco" else str(place) for n, place in places.items()}
+
+
+def _json(folder: Path) -> str:
+    """The one COCO file in a folder of pictures."""
+    found = sorted(folder.glob("*.json"))
+    if len(found) != 1:
+        raise ValueError(
+            f"{folder} has {len(found)} .json files; give the one with the boxes, as "
+            "coco:FILE.json,FOLDER."
+        )
+    return f"{found[0]},{folder}"
+
+
+def _boxes(
+    kind: str, place: str, names: tuple[str, ...] | None
+) -> tuple[Annotated, tuple[str, ...], list[str]]:
+    found = read_annotations(f"{kind}:{place}")
+    if names is not None:
+        found = _in_words_of(found, names, place)
+    part, unreadable = _readable(place, Annotated(found.files, found.objects))
+    return part, found.class_names, [*found.rejected, *unreadable]
+
+
+def _in_words_of(found: Annotations, names: tuple[str, ...], place: str) -> Annotations:
+    """The same with the training's class numbers."""
+    used = {found.class_names[k] for _, classes in found.objects for k in classes}
+    if unknown := sorted(used - set(names)):
+        raise ValueError(
+            f"{place} has boxes of {', '.join(unknown[:10])}, which the training pictures lack "
+            f"(they have {', '.join(names[:10])})."
+        )
+    order = np.array([names.index(n) if n in names else -1 for n in found.class_names], np.int64)
+    objects = tuple(one._replace(classes=order[one.classes]) for one in found.objects)
+    return found._replace(objects=objects, class_names=names)
+
+
+def _masks(
+    kind: str, place: str, names: tuple[str, ...] | None
+) -> tuple[Annotated, tuple[str, ...], list[str]]:
+    found = read_masks(place, names)
+    return Annotated(found.files, masks=found.masks), found.class_names, []
+
+
+def _readable(place: str, part: Annotated) -> tuple[Annotated, list[str]]:
+    def problem(picture: str) -> str:
+        try:
+            look_at(picture)
+        except OSError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor() as pool:
+        problems = list(pool.map(problem, part.images))
+    bad = [one for one in problems if one]
+    if len(bad) > max(1, _MAX_BAD_FRACTION * len(part)):
+        raise ValueError(
+            f"{len(bad)} of {len(part)} pictures of {place} cannot be read, more than "
+            f"{_MAX_BAD_FRACTION:.0%}; the first: {bad[0]}"
+        )
+    return part.select(np.flatnonzero([not one for one in problems])), bad
+
+
+def _listed(root: Path, folder: str, whole: Annotated) -> dict[str, Annotated]:
+    """The splits that VOC's lists tell; empty where there are none."""
+    place = root / "ImageSets" / folder
+    lists = {name: place / f"{name}.txt" for name in ("train", "val", "test")}
+    if not (lists["train"].is_file() and lists["val"].is_file()):
+        return {}
+    stems = {Path(image).stem: index for index, image in enumerate(whole.images)}
+    parts = {}
+    for name, file in lists.items():
+        words = file.read_text("utf-8").split() if file.is_file() else []
+        if chosen := [stems[word] for word in words if word in stems]:
+            parts[name] = whole.select(np.array(chosen))
+    return parts if {"train", "val"} <= set(parts) else {}
+
+
+def _held_out(name: str, whole: Annotated) -> dict[str, Annotated]:
+    """A fifth as "val", of each class where it has pictures enough; a picture counts to the rarest
+    of its classes."""
+    if len(whole) < 2:
+        raise ValueError(f"{name} has {len(whole)} picture; two are the least, one to judge by.")
+    kinds = [set(map(int, classes)) for _, classes in whole.objects or [((), ())] * len(whole)]
+    counts = np.bincount([k for one in kinds for k in one], minlength=1)
+    rarest = np.array([min(one, key=lambda k: counts[k]) if one else -1 for one in kinds])
+    order = stratified_order(rarest)
+    count = max(1, round(len(whole) * _VAL_FRACTION))
+    return {"train": whole.select(order[count:]), "val": whole.select(order[:count])}
+
+
+def _check_classes(name: str, names: tuple[str, ...], parts: dict[str, Annotated]) -> None:
+    """Raise where there is nothing to learn a class from that is asked for."""
+    used = {
+        split: {int(k) for _, classes in part.objects for k in classes}
+        for split, part in parts.items()
+    }
+    if not used["train"]:
+        raise ValueError(f"{name} has no boxes to train on.")
+    for split, kinds in used.items():
+        if unknown := [names[k] for k in sorted(kinds - used["train"])]:
+            raise ValueError(
+                f"{name}: {split} has boxes of {', '.join(unknown[:10])}, which train has none of."
+            )

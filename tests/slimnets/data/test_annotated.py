@@ -1,0 +1,90 @@
+"""Folders of boxes and masks as data sources: their splits, and what cannot be learned from."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from slimnets import data
+
+
+def voc(folder, pictures):
+    """Pictures of 40×40 pixels with a box a name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, kinds in pictures.items():
+        Image.new("RGB", (40, 40)).save(folder / f"{stem}.jpg")
+        box = "<bndbox><ymin>1</ymin><xmin>1</xmin><ymax>20</ymax><xmax>20</xmax></bndbox>"
+        objects = "".join(f"<object><name>{kind}</name>{box}</object>" for kind in kinds)
+        (folder / f"{stem}.xml").write_text(f"<annotation>{objects}</annotation>")
+    return folder
+
+
+def test_a_fifth_is_held_out_and_pictures_without_objects_are_legal(tmp_path):
+    voc(tmp_path, {f"p{i}": ["cat", "dog"] if i < 8 else [] for i in range(10)})
+    source = data.load(f"voc:{tmp_path}")
+    assert source.class_names == ("cat", "dog")
+    assert {name: len(split) for name, split in source.splits.items()} == {"train": 8, "val": 2}
+    counts = [len(classes) for _, classes in source.split("all")[1].objects]
+    assert sorted(counts) == [0] * 2 + [2] * 8
+    again = data.load(f"voc:{tmp_path}")
+    assert again.splits["val"].images == source.splits["val"].images
+
+
+def test_folders_called_train_and_valid_are_splits_in_the_trainings_words(tmp_path):
+    voc(tmp_path / "train", {"a": ["cat"], "b": ["dog"]})
+    voc(tmp_path / "valid", {"c": ["dog"]})
+    source = data.load(f"voc:{tmp_path}")
+    assert set(source.splits) == {"train", "val"}
+    assert source.splits["val"].objects[0][1].tolist() == [source.class_names.index("dog")]
+
+
+def test_pascal_vocs_own_lists_are_its_splits(tmp_path):
+    voc(tmp_path, {stem: ["cat"] for stem in "abcd"})
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\nb\nc\n")
+    (lists / "val.txt").write_text("d\n")
+    source = data.load(f"voc:{tmp_path}")
+    assert [len(source.splits[name]) for name in ("train", "val")] == [3, 1]
+
+
+def test_a_class_that_only_validation_has_is_refused(tmp_path):
+    voc(tmp_path / "train", {"a": ["cat"]})
+    voc(tmp_path / "val", {"b": ["fox"]})
+    with pytest.raises(ValueError, match=r"boxes of fox, which the training pictures lack"):
+        data.load(f"voc:{tmp_path}")
+
+
+def test_pictures_without_any_box_are_nothing_to_train_on(tmp_path):
+    voc(tmp_path, {"a": [], "b": []})
+    with pytest.raises(ValueError, match="no boxes to train on"):
+        data.load(f"voc:{tmp_path}")
+
+
+def test_a_table_of_boxes_is_told_from_one_of_labels_by_its_columns(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
+    table = tmp_path / "boxes.csv"
+    table.write_text(
+        "path,class,ymin,xmin,ymax,xmax\na.png,cat,0,0,4,4\nb.png,cat,0,0,4,4\na.png,cat,0,0,9,4\n"
+    )
+    source = data.load(f"csv:{table}")
+    assert source.class_names == ("cat",)
+    (left_out,) = source.skipped
+    assert "boxes.csv:4" in left_out
+    assert "leaves the picture" in left_out
+    table.write_text("path,label\na.png,cat\nb.png,dog\n")
+    with pytest.raises(ValueError, match="two images a class"):  # read as labels
+        data.load(f"csv:{table}")
+
+
+def test_scenes_are_a_source_with_boxes_and_masks():
+    source = data.load("builtin:scenes")
+    val = source.splits["val"]
+    assert source.class_names == ("0", "1", "7")
+    assert val.images.shape == (*val.masks.shape, 3)
+    assert len(val.objects) == len(val) == 80
+    from tflite.images import Preprocessing
+
+    images = data.calibration_images("builtin:scenes", Preprocessing(size=(16, 16)), 3)
+    assert images.shape == (3, 16, 16, 3)
+    assert np.array_equal(val.select(np.array([3])).masks[0], val.masks[3])
