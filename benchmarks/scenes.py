@@ -1,15 +1,19 @@
-"""How well a detector and a segmenter learn scenes in a quarter of an hour, and their int8 files.
+"""How well a detector and a segmenter learn `builtin:scenes`, and what becomes of them in int8.
 
-    python benchmarks/scenes.py detect|segment [--minutes=15] [--weights=FILE] [--save=FILE]
-    python benchmarks/scenes.py detect|segment --trained=FILE [--minutes=0]  # goes on from --save
+    python benchmarks/scenes.py detect|segment --workdir=DIR [--weights=FILE] [--epochs=N]
 
-Started from MobileNetV2's ImageNet weights: `--weights`, by default those of the package in
-tests/requirements-no-deps.txt. Scenes are made anew all the time; judged are 200 that share neither
-digits nor places with them.
+Trains by configs/detect.py or configs/segment.py from MobileNetV2's ImageNet weights (`--weights`,
+by default those of the package in tests/requirements-no-deps.txt); the same command goes on where
+a killed one stood, and a finished training is judged again. `--as-it-is` judges DIR/best.keras of a
+training that has not come to its end. Judged on 200 scenes that share neither digits nor places
+with those of the training: the Keras model, its int8 file through LiteRT and through MediaPipe,
+and the latency of both beside the same network by TensorFlow's converter, by turns, one thread.
 """
 
 import argparse
+import contextlib
 import importlib.util
+import sys
 import time
 from pathlib import Path
 
@@ -18,11 +22,22 @@ import numpy as np
 
 import slimnets
 import tflite
-from slimnets.data.scenes import Scenes, scenes
+from slimnets import data
+from slimnets.cli.command_flags import load_recipe
+from slimnets.data.registry import calibration_images
+from slimnets.dense_evaluation import (
+    KerasDetector,
+    Segmenter,
+    evaluate_detector,
+    evaluate_segmenter,
+    open_dense,
+)
+from slimnets.evaluation import open_keras
+from slimnets.training.loop import train
+from tflite.measuring.timing import time_calls
 
-BATCH, STEPS = 16, 40
-CLASSES = 3
-SIZES = {"detect": 160, "segment": 128}
+CONFIGS = Path(__file__).parents[1] / "configs"
+SURE, SAME_BOX, COMPARED, RUNS = 0.5, 0.9, 100, 50
 
 
 def imagenet_weights() -> Path:
@@ -31,160 +46,141 @@ def imagenet_weights() -> Path:
     return Path(package.submodule_search_locations[0]) / "weights/mobilenet_v2-b0353104.pth"
 
 
-def build(task: str, weights: Path) -> keras.Model:
-    """SSDLite or LR-ASPP on MobileNetV2."""
-    shape = (SIZES[task],) * 2 + (3,)
-    if task == "detect":
-        model = slimnets.ssdlite(
-            "mobilenet_v2", num_classes=CLASSES, input_shape=shape, weights=weights
-        )
-    else:
-        model = slimnets.lraspp(
-            "mobilenet_v2", num_classes=1 + CLASSES, input_shape=shape, weights=weights
-        )
-    return model
+def trained(task: str, chosen: argparse.Namespace) -> Path:
+    """The kept model of the training that the flags ask for."""
+    if chosen.as_it_is:
+        return chosen.workdir / "best.keras"
+    config = load_recipe(str(CONFIGS / f"{task}.py")).unlock()
+    config.model.weights = str(chosen.weights or imagenet_weights())
+    config.epochs = chosen.epochs or config.epochs
+    start = time.process_time()
+    result = train(config, chosen.workdir)
+    used = time.process_time() - start
+    print(
+        f"{result['steps']} steps, {result['seconds']:.0f} s; {used:.0f} s of CPU in this process"
+    )
+    return Path(result["checkpoint"])
 
 
-def compile_for(task: str, model: keras.Model) -> None:
-    """The published losses, and Adam over 800 steps."""
-    loss = slimnets.detection_losses(model) if task == "detect" else slimnets.pixel_loss
-    rate = keras.optimizers.schedules.CosineDecay(1e-4, 800, warmup_target=1e-3, warmup_steps=50)
-    model.compile(keras.optimizers.Adam(rate, clipnorm=10.0), loss=loss)
-
-
-class Images:
-    """Pixels as the backbone's weights want them: torchvision's mean and std, the whole picture."""
-
-    def __init__(self, size: int) -> None:
-        style = slimnets.preprocessing("lraspp")
-        self.mean, self.std, self.value_range = style.mean, style.std, style.value_range
-        self.size, self.crop_fraction = (size, size), 1.0
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        scaled = pixels.astype(np.float32) / 255 - np.float32(self.mean)
-        return scaled / np.float32(self.std)
-
-
-def judge(task: str, model: keras.Model, images: np.ndarray, test: Scenes) -> str:
-    """Average precision, or the mean IoU of what is no background."""
-    batches = [images[start : start + 50] for start in range(0, len(images), 50)]
-    if task == "detect":
-        found = [
-            one
-            for batch in batches
-            for one in slimnets.detect(model, batch, score_threshold=0.01, max_detections=100)
-        ]
-        return told(slimnets.mean_precision(found, test.objects, CLASSES))
-    maps = np.concatenate([model.predict_on_batch(batch).argmax(-1) for batch in batches])
-    return foreground(maps, test)
-
-
-def told(precision: slimnets.mean_precision) -> str:
-    """In a line."""
-    return f"AP {precision.mean:.3f}, AP50 {precision.at_50:.3f}"
-
-
-def foreground(maps: np.ndarray, test: Scenes) -> str:
-    """Mean IoU of the classes but the background."""
-    each = slimnets.mean_iou(maps, test.masks, 1 + CLASSES)[1]
-    return f"foreground mIoU {np.mean(each[1:]):.3f}"
-
-
-def int8_detector(model: keras.Model, how: Images, calibration: np.ndarray, test: Scenes) -> str:
-    """The int8 file's average precision, and how many of Keras's detections it finds."""
+def convert(task: str, file: Path, precision: str) -> tuple[bytes, str]:
+    """This project's file, and what its converter says of it."""
+    opened = open_keras(file)
+    options = {
+        "precision": precision,
+        "calibration": calibration_images("builtin:scenes", opened.preprocessing),
+        "preprocessing": opened.preprocessing,
+        "labels": opened.labels,
+    }
+    if task == "segment":
+        made = tflite.convert(opened.model, **options)
+        return made.bytes, f"top-1 of pixels {made.report.agreement.top1_agreement:.4f}"
+    anchors = slimnets.anchors(opened.model)
     made = tflite.convert_detector(
-        model,
-        slimnets.anchors(model),
-        scores="softmax",
-        calibration=calibration,
-        preprocessing=how,
-        labels=test.class_names,
-        max_detections=100,
+        opened.model, anchors, scores="softmax", max_detections=100, **options
     )
+    return made.bytes, str(made.agreement)
+
+
+def bare(model: keras.Model, precision: str, images: np.ndarray) -> bytes:
+    """By TensorFlow's converter as its guide shows it; a detector's raw heads."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if precision == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image[None]] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+    with contextlib.redirect_stdout(sys.stderr):
+        return converter.convert()
+
+
+def in_mediapipe(task: str, opened: KerasDetector | Segmenter, content: bytes, images) -> str:
+    """How much of what Keras says of pictures MediaPipe says of them too."""
+    import mediapipe
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    base = BaseOptions(model_asset_buffer=content)
+    pictures = [
+        mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image)) for image in images
+    ]
+    if task == "segment":
+        options = vision.ImageSegmenterOptions(base_options=base, output_category_mask=True)
+        with vision.ImageSegmenter.create_from_options(options) as segmenter:
+            same = [
+                (segmenter.segment(picture).category_mask.numpy_view().squeeze() == classes).mean()
+                for picture, classes in zip(pictures, map(opened.classes, images), strict=True)
+            ]
+        return f"{np.mean(same):.4f} of the pixels"
+    options = vision.ObjectDetectorOptions(base_options=base, score_threshold=SURE / 2)
+    found = wanted = 0
+    with vision.ObjectDetector.create_from_options(options) as detector:
+        for image, picture in zip(images, pictures, strict=True):
+            theirs = detector.detect(picture).detections
+            (ours,) = opened.detect([image], SURE)
+            wanted += len(ours)
+            found += sum(any(same(one, other, image.shape) for other in theirs) for one in ours)
+    return f"{found} of {wanted} detections above {SURE} (IoU ≥ {SAME_BOX})"
+
+
+def same(one, other, shape: tuple[int, ...]) -> bool:
+    """Whether MediaPipe's detection is one of ours."""
+    box = other.bounding_box
+    left, top = box.origin_x, box.origin_y
+    theirs = np.array([top, left, top + box.height, left + box.width], float)
+    ours = np.array(one.box) * np.array([*shape[:2], *shape[:2]])
+    low, high = np.maximum(ours[:2], theirs[:2]), np.minimum(ours[2:], theirs[2:])
+    shared = np.prod(np.maximum(high - low, 0))
+    areas = sum(np.prod(b[2:] - b[:2]) for b in (ours, theirs))
+    return other.categories[0].category_name == one.label and shared / (areas - shared) >= SAME_BOX
+
+
+def latency(ours: bytes, theirs: bytes) -> str:
+    """Medians by turns, and their ratio."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=made.bytes)
-    interpreter.allocate_tensors()
-    found = []
-    for image in test.images:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[np.newaxis])
-        interpreter.invoke()
-        boxes, classes, scores, count = (
-            interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()
-        )
-        kept = slice(int(count[0]))
-        found.append((np.clip(boxes[0, kept], 0, 1), classes[0, kept], scores[0, kept]))
-    return (
-        f"{told(slimnets.mean_precision(found, test.objects, CLASSES))}, "
-        f"{len(made.bytes):,} bytes; {made.agreement}"
-    )
-
-
-def int8_segmenter(model: keras.Model, how: Images, calibration: np.ndarray, test: Scenes) -> str:
-    """The int8 file's mean IoU, and on how many pixels it agrees with Keras."""
-    made = tflite.convert(
-        model,
-        calibration=calibration,
-        preprocessing=how,
-        labels=("background", *test.class_names),
-        output_type="int8",
-    )
-    maps = []
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=made.bytes)
-    interpreter.allocate_tensors()
-    for image in test.images:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[np.newaxis])
-        interpreter.invoke()
-        maps.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).argmax(-1))
-    maps = np.concatenate(maps)
-    keras_maps = np.concatenate(
-        [model.predict_on_batch(how(test.images[i : i + 50])).argmax(-1) for i in range(0, 200, 50)]
-    )
-    return (
-        f"{foreground(maps, test)}, {len(made.bytes):,} bytes; the class of "
-        f"{(maps == keras_maps).mean():.4f} of the pixels is Keras's"
-    )
+    calls = []
+    for content in (ours, theirs):
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+        (taken,) = interpreter.get_input_details()
+        pixels = np.random.default_rng(0).integers(0, 256, taken["shape"])
+        interpreter.set_tensor(taken["index"], pixels.astype(taken["dtype"]))
+        calls.append(interpreter.invoke)
+    first, second = time_calls(calls, runs=RUNS)
+    return f"{first.median:.2f} / {second.median:.2f} ms = {first.median / second.median:.2f}"
 
 
 def main() -> None:
-    """Train, judge every few minutes, convert, judge."""
+    """Train, convert, judge."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("task", choices=sorted(SIZES))
-    parser.add_argument("--minutes", type=float)
+    parser.add_argument("task", choices=("detect", "segment"))
+    parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--save", type=Path)
-    parser.add_argument("--trained", type=Path)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--as-it-is", action="store_true")
     chosen = parser.parse_args()
-    task, size = chosen.task, SIZES[chosen.task]
-    if chosen.trained:
-        model = keras.models.load_model(chosen.trained, compile=False)
-    else:
-        model = build(task, chosen.weights or imagenet_weights())
-    compile_for(task, model)
-    minutes = (0 if chosen.trained else 15) if chosen.minutes is None else chosen.minutes
-    how = Images(size)
-    test = scenes(200, size, split="test")
-    images, start, step = how(test.images), time.monotonic(), 0
-    cpu = time.process_time()
-    while (spent := time.monotonic() - start) < 60 * minutes and step < 800:
-        made = scenes(BATCH * STEPS, size, seed=step)
-        targets = slimnets.box_targets(model, made.objects) if task == "detect" else made.masks
-        model.fit(how(made.images), targets, batch_size=BATCH, verbose=0)
-        step += STEPS
-        if step % 120 == 0:
-            used = time.process_time() - cpu
-            said = judge(task, model, images, test)
-            print(f"{step} steps, {spent:.0f} s, {used:.0f} s of CPU: {said}", flush=True)
-    print(f"float32, {step} steps, {spent:.0f} s: {judge(task, model, images, test)}", flush=True)
-    if chosen.save:
-        model.save(chosen.save)
-    calibration = how(scenes(100, size, seed=1_000_003).images)
-    int8 = int8_detector if task == "detect" else int8_segmenter
-    print(f"int8: {int8(model, how, calibration, test)}")
+    task, source = chosen.task, data.load("builtin:scenes")
+    file = trained(task, chosen)
+    opened = open_dense(file)
+    evaluate = evaluate_detector if task == "detect" else evaluate_segmenter
+    print(f"float32 in Keras: {evaluate(opened, source, 'test').to_dict()}", flush=True)
+    content, said = convert(task, file, "int8")
+    path = chosen.workdir / "int8.tflite"
+    path.write_bytes(content)
+    print(f"int8, {len(content):,} bytes: {evaluate(open_dense(path), source, 'test').to_dict()}")
+    print(f"int8 beside Keras on the calibration pictures: {said}", flush=True)
+    images = source.splits["test"].images[:COMPARED]
+    print(f"int8 in MediaPipe, of Keras's: {in_mediapipe(task, opened, content, images)}")
+    model = open_keras(file).model
+    calibration = calibration_images("builtin:scenes", open_keras(file).preprocessing)
+    for precision in ("int8", "float32"):
+        mine = content if precision == "int8" else convert(task, file, precision)[0]
+        what = " (boxes / raw heads)" if task == "detect" else ""
+        told = latency(mine, bare(model, precision, calibration))
+        print(f"{precision}, this / TensorFlow's converter{what}: {told}", flush=True)
 
 
 if __name__ == "__main__":

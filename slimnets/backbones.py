@@ -24,6 +24,8 @@ from slimnets.weights.loading import source_network, source_requirements
 from tflite.hints import did_you_mean
 from tflite.images import Preprocessing
 
+DEFAULT_BACKBONE = "mobilenet_v3_large"
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -179,6 +181,23 @@ def split_weights(weights: Any, network: str, backbone: str) -> tuple[Any, Any, 
     if source_network(weights) == network:
         return weights, None, source_requirements(weights)
     return None, weights, {}
+
+
+def required_options(
+    weights: Any, network: str, backbone: str, input_shape: Sequence[int]
+) -> dict[str, Any]:
+    """The keywords with which a detector or segmenter is built alike without its `weights`."""
+    whole, classifier, required = split_weights(weights, network, backbone)
+    if whole is not None or classifier is None:
+        return required
+    builder, known = _find(backbone)
+    needed = source_requirements(
+        classifier, builder.__name__, **{"input_shape": tuple(input_shape), **known}
+    )
+    options = {"use_explicit_padding": needed.get("use_explicit_padding", False)}
+    if takes_option(backbone, "reduced_tail"):
+        options["reduced_tail"] = False
+    return options
 
 
 def check_fixed_size(input_shape: Sequence[int]) -> None:

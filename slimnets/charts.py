@@ -28,18 +28,27 @@ _STYLE = {
 }
 
 
-def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
-    """Loss and accuracy over epochs, train and val, the best epoch marked.
+# What trainings are judged by: its name in the logs → in words.
+FIGURES = {"accuracy": "accuracy", "map50": "mAP@0.5", "miou": "mIoU"}
+
+
+def curves(
+    history: Mapping[str, Sequence[float]], best_epoch: int, figure: str = "accuracy"
+) -> Figure:
+    """Loss and a figure over epochs, train and val, the best epoch marked.
 
     Args:
-        history: loss, accuracy, val_loss, val_accuracy: a number an epoch.
+        history: loss, val_loss, val_accuracy (or another figure) and perhaps accuracy: a number an
+            epoch.
         best_epoch: counted from 1; 0: before the first, which is not drawn.
+        figure: one of `FIGURES`.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(8, 2.9), layout="constrained")
-        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            epochs = range(1, len(history[name]) + 1)
-            axes.plot(epochs, history[name], color=_FAINT, linewidth=2, label="train")
+        drawn = Figure(figsize=(8, 2.9), layout="constrained")
+        for axes, name in zip(drawn.subplots(1, 2), ("loss", figure), strict=True):
+            epochs = range(1, len(history[f"val_{name}"]) + 1)
+            if name in history:
+                axes.plot(epochs, history[name], color=_FAINT, linewidth=2, label="train")
             axes.plot(epochs, history[f"val_{name}"], color=_BLUE, linewidth=2, label="val")
             if best_epoch:
                 axes.plot(
@@ -49,10 +58,10 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
                     color=_ORANGE,
                     label=f"kept: epoch {best_epoch}",
                 )
-            axes.set(xlabel="epoch", title=name)
+            axes.set(xlabel="epoch", title=FIGURES.get(name, name))
             axes.legend(frameon=False)
             axes.xaxis.get_major_locator().set_params(integer=True)
-        return figure
+        return drawn
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:

@@ -13,7 +13,7 @@ from absl import logging
 
 from slimnets import sidecar
 from slimnets.catalog import for_size, preprocessing
-from slimnets.data import Source
+from slimnets.data import Annotated, Source
 from tflite import progress
 from tflite.files.labels import read_labels
 from tflite.images import Preprocessing
@@ -92,6 +92,11 @@ def evaluate(
         FileNotFoundError: no such file.
     """
     name, images = source.split(split)
+    if isinstance(images, Annotated):
+        raise ValueError(
+            f"{source.name} says what is where in its pictures, for detectors and segmenters; a "
+            "classifier needs a class for each, as of folder:PATH."
+        )
     classifier = model if isinstance(model, Classifier) else open_classifier(model, like=like)
     order = _label_order(classifier.labels, source)
     n = len(source.class_names)
@@ -117,7 +122,7 @@ def open_classifier(
 
     Args:
         model: a .tflite file (run by LiteRT), a .onnx file (by ONNX Runtime), a .keras file (see
-            `open_keras`) or a Keras model.
+            `open_keras`, and what it gives) or a Keras model.
         like: a network's name: prepare images as for that network instead of as the file says.
         delegate: for a .tflite file, see `tflite.Predictor`.
 
@@ -128,6 +133,8 @@ def open_classifier(
             beside it does not fit it.
         OSError: the delegate is missing.
     """
+    if isinstance(model, KerasFile):
+        return _keras_classifier(model)
     if not isinstance(model, (str, os.PathLike)):
         return _keras_classifier(KerasFile(model, prepare_for(model, like=like)))
     path = Path(model)

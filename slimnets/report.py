@@ -201,17 +201,26 @@ def _chart_row(file: FileResult) -> dict[str, Any]:
 
 def figure(sample: Sample) -> str:
     """The image with what was said of it below."""
-    buffer = io.BytesIO()
-    Image.fromarray(sample.pixels).save(buffer, format="PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
     right = sample.truth == sample.predicted
     verdict = "" if right else f'<span class="truth">is {escape(sample.truth)}</span>'
     return (
         f'<figure class="{"right" if right else "wrong"}">'
-        f'<img alt="{escape(sample.truth)}" src="data:image/png;base64,{data}">'
+        f"{_inline(Image.fromarray(sample.pixels), sample.truth)}"
         f"<figcaption><b>{escape(sample.predicted)}</b> {sample.probability:.0%}{verdict}"
         "</figcaption></figure>"
     )
+
+
+def pictures(shown: Sequence[Image.Image]) -> str:
+    """Pictures beside each other, as they are."""
+    return f'<div class="pictures">{"".join(map(_inline, shown))}</div>'
+
+
+def _inline(picture: Image.Image, alt: str = "") -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
 
 
 _STYLE = """
@@ -243,6 +252,8 @@ figure { margin: 0; text-align: center; font-size: 13px }
 figure img { width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated;
              border-radius: 6px; border: 2px solid transparent; background: black }
 figure.wrong img { border-color: var(--red) }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 12px }
+.pictures img { width: 100%; border-radius: 6px }
 pre { margin: 0; overflow-x: auto; font-size: 12px }
 .truth { display: block; color: var(--red) }
 @media (max-width: 720px) { .cards, .columns { grid-template-columns: 1fr } }

@@ -1,10 +1,14 @@
 """Measures a model file on labelled images: top-1, top-5 and the confusion matrix.
 
+Of a detector COCO's average precision (mAP, mAP@0.5), of a segmenter the mean intersection over
+union (mIoU).
+
 Usage: slimnets evaluate FILE --data=SOURCE [--split=SPLIT]
 
 FILE is a .keras, a .tflite or a .onnx file; all are measured in the same way. SOURCE is
 folder:PATH, csv:FILE, tfrecord:PATTERN, tfds:NAME, builtin:digits, mnist, fashion_mnist, cifar10 or
-cifar100, as `slimnets train --help` says.
+cifar100; for detectors voc:FOLDER, coco:FILE, yolo:FOLDER or csv:FILE, for segmenters masks:FOLDER,
+for both builtin:scenes; as `slimnets train --help` says.
 
 --delegate=libedgetpu.so.1 runs a file that was compiled for a Coral device there.
 
@@ -23,6 +27,7 @@ from rich.text import Text
 
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
+from slimnets.cli.objects import measured, said_of
 
 # A larger confusion matrix does not fit a terminal; --json has it.
 _MOST_CLASSES_SHOWN = 20
@@ -46,9 +51,18 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         raise UsageError("--data is missing, for example --data=builtin:digits")
     if args[0].endswith(".keras"):
         running.start_keras()
-    from slimnets import data, evaluation
+    from slimnets import data, dense_evaluation, evaluation
 
-    classifier = evaluation.open_classifier(args[0], like=options.like, delegate=options.delegate)
+    opened = dense_evaluation.open_dense(args[0], like=options.like, delegate=options.delegate)
+    if not isinstance(opened, evaluation.KerasFile | None):
+        result = measured(opened, data.load(options.data), options.split)
+        if options.split is None:
+            logging.info("split: %s (choose another with --split)", result.split)
+        console.print(said_of(result))
+        return {"file": args[0], "data": options.data, **result.to_dict()}
+    classifier = evaluation.open_classifier(
+        opened or args[0], like=options.like, delegate=options.delegate
+    )
     source = data.load(options.data)
     result = evaluation.evaluate(classifier, source, options.split)
     if options.split is None:

@@ -1,34 +1,26 @@
-"""Detectors on the command line: `convert` to a file that gives boxes, `predict` to draw them."""
+"""Detectors and segmenters on the command line: converted, measured, drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from slimnets.cli.outcomes import PartialFailure
+from slimnets.drawings import with_boxes, with_classes
+from tflite.images import read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from tflite.detector import Detection
-
-# One after another by class, readable on most photographs.
-_COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#800000")
-
-
-def is_detector_file(file: str) -> bool:
-    """Whether `file` is a .tflite file that gives boxes."""
-    if not file.endswith(".tflite") or not Path(file).is_file():
-        return False
-    from tflite.files.detection_operator import is_detector
-    from tflite.files.reading import open_file
-
-    return is_detector(open_file(file).model)
+    from slimnets.dense_evaluation import KerasDetector, Segmenter
+    from tflite.detector import Detector
 
 
 def is_detector_model(model: Any) -> bool:
@@ -88,50 +80,50 @@ def convert_detector(
 
 def predict_objects(
     file: str,
+    opened: KerasDetector | Detector | Segmenter,
     images: Sequence[str],
     places: Mapping[str, Path],
     least: float,
-    delegate: str | None,
     console: Console,
     error_of: Callable[[str], str | None],
 ) -> dict[str, Any]:
-    """Find objects in `images`, print them, and save the pictures that have a place.
+    """Find objects, or the classes of pixels, in `images`, print them, and save the pictures that
+    have a place.
 
     Args:
-        least: score of what is shown.
+        opened: what is in `file`, of `slimnets.dense_evaluation.open_dense`.
+        least: score of the objects that are shown.
         error_of: why an image is none, before it is opened; None: nothing is known against it.
 
     Raises:
         PartialFailure: some images could not be read; the others are answered.
     """
     from tflite import progress
-    from tflite.detector import Detector
 
-    detector = Detector(file, delegate=delegate)
-    table = Table("image", "object", "score", "ymin xmin ymax xmax", box=None, pad_edge=False)
+    finds = hasattr(opened, "detect")
+    answer = partial(_objects, opened, least) if finds else partial(_classes, opened)
+    heads = ("object", "score", "ymin xmin ymax xmax") if finds else ("class", "pixels", "")
+    table = Table("image", *heads, box=None, pad_edge=False)
     predictions, errors = [], []
     with progress.bar("predicting", len(images)) as advance:
         for image in images:
             error = error_of(image)
             if error is None:
                 try:
-                    (found,) = detector.detect([image], least)
+                    prediction, draw = answer(image)
                 except (OSError, ValueError) as problem:
                     error = str(problem) if image in str(problem) else f"{image}: {problem}"
             if error is not None:
                 errors.append({"image": image, "error": error})
             else:
-                predictions.append(_prediction(image, found))
+                predictions.append({"image": image, **prediction})
                 if place := places.get(image):
-                    _save(image, found, place, detector.labels)
+                    _save(draw(), place)
                     predictions[-1]["picture"] = str(place)
             advance(1, "")
     for prediction in predictions:
-        for rank, one in enumerate(prediction["objects"] or [None]):
-            row = ("nothing", "", "")
-            if one:
-                edges = " ".join(f"{edge:.3f}" for edge in one["box"])
-                row = (one["name"], f"{one['score']:.2%}", edges)
+        rows = _object_rows(prediction) if finds else _class_rows(prediction)
+        for rank, row in enumerate(rows):
             table.add_row("" if rank else prediction["image"], *row)
     if predictions:
         console.print(table)
@@ -141,48 +133,80 @@ def predict_objects(
     return result
 
 
-def _prediction(image: str, found: Sequence[Detection]) -> dict[str, Any]:
-    return {
-        "image": image,
-        "objects": [
-            {
-                "name": one.label,
-                "score": round(one.score, 6),
-                "box": [round(edge, 6) for edge in one.box],
-            }
-            for one in found
-        ],
-    }
+def _objects(detector: Any, least: float, image: str) -> tuple[dict[str, Any], Callable]:
+    """What is found in an image, and what draws it."""
+    (found,) = detector.detect([image], least)
+    objects = [
+        {
+            "name": one.label,
+            "score": round(one.score, 6),
+            "box": [round(edge, 6) for edge in one.box],
+        }
+        for one in found
+    ]
+    return {"objects": objects}, lambda: with_boxes(read_image(image), found, detector.labels)
 
 
-def with_boxes(picture: Image, found: Sequence[Detection], labels: Sequence[str]) -> Image:
-    """A copy of a picture with each object's box, name and score."""
-    from PIL import ImageDraw, ImageFont
-
-    picture = picture.convert("RGB")
-    draw = ImageDraw.Draw(picture)
-    line = max(1, round(min(picture.size) / 200))
-    font = ImageFont.load_default(size=max(10, min(picture.size) / 30))
-    for one in reversed(found):  # the surest on top
-        kind = labels.index(one.label) if one.label in labels else 0
-        colour = _COLOURS[kind % len(_COLOURS)]
-        top, left, bottom, right = one.box
-        corners = (left * picture.width, top * picture.height)
-        draw.rectangle(
-            (*corners, right * picture.width, bottom * picture.height), outline=colour, width=line
+def _object_rows(prediction: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [
+        (
+            one["name"],
+            f"{one['score']:.2%}",
+            " ".join(f"{edge:.3f}" for edge in one["box"]),
         )
-        text = f"{one.label} {one.score:.0%}"
-        draw.rectangle(draw.textbbox(corners, text, font=font), fill=colour)
-        draw.text(corners, text, fill="white", font=font)
-    return picture
+        for one in prediction["objects"]
+    ] or [("nothing", "", "")]
 
 
-def _save(image: str, found: Sequence[Detection], place: Path, labels: Sequence[str]) -> None:
+def _classes(segmenter: Any, image: str) -> tuple[dict[str, Any], Callable]:
+    """The share of each class in an image, the largest first, and what draws them."""
+    classes = segmenter.classes(image)
+    counts = np.bincount(classes.reshape(-1), minlength=len(segmenter.labels))
+    names = segmenter.labels or tuple(map(str, range(len(counts))))
+    shares = [
+        {"index": int(k), "name": names[k], "share": round(float(counts[k] / classes.size), 6)}
+        for k in np.argsort(-counts, kind="stable")
+        if counts[k]
+    ]
+
+    def draw() -> Image:
+        return with_classes(read_image(image), classes)
+
+    return {"classes": shares}, draw
+
+
+def _class_rows(prediction: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(one["name"], f"{one['share']:.2%}", "") for one in prediction["classes"]]
+
+
+def _save(picture: Image, place: Path) -> None:
     from PIL import Image
 
     from tflite.files.writing import atomic_writer
-    from tflite.images import read_image
 
-    picture = with_boxes(read_image(image), found, labels)
     with atomic_writer(place) as file:
         picture.save(file, Image.registered_extensions()[place.suffix.lower()])
+
+
+def measured(opened: Any, source: Any, split: str | None) -> Any:
+    """How good a detector or segmenter is on a split."""
+    from slimnets.dense_evaluation import Segmenter, evaluate_detector, evaluate_segmenter
+
+    evaluate = evaluate_segmenter if isinstance(opened, Segmenter) else evaluate_detector
+    return evaluate(opened, source, split)
+
+
+def said_of(result: Any) -> str:
+    """The same in a few lines."""
+    told = result.to_dict()
+    key = "map" if "map" in told else "miou"
+    figures = (
+        f"mAP {result.mean:.2%}   mAP@0.5 {result.at_50:.2%}"
+        if key == "map"
+        else f"mIoU {result.miou:.2%}   pixels {result.pixels:.2%}"
+    )
+    each = "   ".join(
+        f"{name} {'–' if value is None else f'{value:.2%}'}"
+        for name, value in result.by_class.items()
+    )
+    return f"{figures}   {result.count} images, {result.split}\n{each}"

@@ -6,8 +6,9 @@ An IMAGE is a file, a folder (all images in it, but no hidden ones) or a pattern
 that cannot be read are named on standard error, the others are answered all the same, and the exit
 code is 1. How images are prepared and what the classes are called is said by the .tflite file's
 metadata, or by the .json beside a .keras file (else its name tells the first and labels.txt the
-second). --save writes the picture with its answer, or every picture into a folder. A detector's
-.tflite file is answered with the objects of each image whose score is above --least.
+second). --save writes the picture with its answer, or every picture into a folder. A detector
+answers with the objects of each image whose score is above --least, a segmenter with the share of
+each class; the pictures saved show boxes, or tinted pixels.
 
 Example:
   slimnets predict cats_and_dogs.tflite garden.jpg sofa.jpg --top=2
@@ -30,7 +31,7 @@ from rich.table import Table
 
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
-from slimnets.cli.objects import is_detector_file, predict_objects
+from slimnets.cli.objects import predict_objects
 from slimnets.cli.outcomes import PartialFailure
 from tflite.images import image_files
 
@@ -66,15 +67,15 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     file, *words = args
     images = [image for word in words for image in _images(word)]
     places = _places(images, options.save)
-    if is_detector_file(file):
-        return predict_objects(
-            file, images, places, options.least, options.delegate, console, _no_image
-        )
     if file.endswith(".keras"):
         running.start_keras()
-    from slimnets.evaluation import open_classifier
+    from slimnets.dense_evaluation import open_dense
+    from slimnets.evaluation import KerasFile, open_classifier
 
-    classifier = open_classifier(file, like=options.like, delegate=options.delegate)
+    opened = open_dense(file, like=options.like, delegate=options.delegate)
+    if not isinstance(opened, KerasFile | None):
+        return predict_objects(file, opened, images, places, options.least, console, _no_image)
+    classifier = open_classifier(opened or file, like=options.like, delegate=options.delegate)
     names = _names(file, classifier)
     answers = list(_answers(classifier.probabilities, images))
     kind = "probability" if classifier.are_probabilities else "value"

@@ -9,12 +9,20 @@ SOURCE is one of
   tfrecord:PATTERN  image/encoded and image/class/label, as TF-Slim writes them
   tfds:NAME         a set of TensorFlow Datasets (pip install tensorflow-datasets)
   builtin:digits, mnist, fashion_mnist, cifar10, cifar100
+for detectors (ssdlite) and segmenters (lraspp, deeplab_v3) one of
+  voc:FOLDER        Pascal VOC: Annotations/ and JPEGImages/, or .xml files beside the pictures
+  coco:FILE,FOLDER  COCO's JSON and the pictures' folder; coco:FOLDER of train/, valid/
+  yolo:FOLDER       images/, labels/ and classes.txt
+  csv:FILE          with the columns path, class, ymin, xmin, ymax, xmax in pixels
+  masks:FOLDER      images/, masks/ of PNGs with class numbers, and classes.txt
+  builtin:scenes    digits on photographs, boxes and masks
 and NAME one of `slimnets models`. What else a training needs is chosen to suit them, or stands in a
 recipe: a Python file with get_config(), or the name of one that comes with slimnets: cifar10,
-cifar100, digits, fashion_mnist, finetune, folder, imagenet_mobilenet_v1, imagenet_mobilenet_v2,
-imagenet_mobilenet_v3, imagenet_shufflenet_v1, imagenet_shufflenet_v2, imagenet_squeezenet,
-vww. The flags go before the recipe. With weights to start from (imagenet, or a file) the recipe is
-finetune: first the new classifier on features that are computed once, then all layers. What is in
+cifar100, detect, digits, fashion_mnist, finetune, folder, imagenet_mobilenet_v1,
+imagenet_mobilenet_v2, imagenet_mobilenet_v3, imagenet_shufflenet_v1, imagenet_shufflenet_v2,
+imagenet_squeezenet, segment, vww. The flags go before the recipe. With weights to start from
+(imagenet, or a file) the recipe is finetune: first the new classifier on features that are computed
+once, then all layers; of a detector detect, of a segmenter segment, both on MobileNetV2. What is in
 the data, and what is wrong with it, is told before anything is built.
 
 The folder receives best.keras, last.keras, best.json (what it is), labels.txt, history.csv,
@@ -33,6 +41,7 @@ Example:
   slimnets train --data=folder:photos --model=mobilenet_v2 --weights=imagenet --workdir=run
   slimnets train --config=digits --workdir=/tmp/digits --config.epochs=10
   slimnets train --config=folder --data=folder:photos --workdir=/tmp/photos
+  slimnets train --model=ssdlite --data=voc:photos --weights=imagenet --workdir=run
 """
 
 from __future__ import annotations
@@ -48,6 +57,7 @@ from rich.console import Console
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags, changed_fields, load_recipe
 from slimnets.cli.heartbeat import heartbeat
+from slimnets.cli.objects import measured, said_of
 from slimnets.cli.outcomes import Ended
 
 # Flag → the config's field of which it is the short form.
@@ -60,6 +70,8 @@ _SHORT = {
     "input_size": "model.input_size",
     "learning_rate": "learning_rate.peak",
 }
+
+_RECIPES = {"detect": "detect", "segment": "segment"}
 
 
 def define_flags(define: Flags) -> None:
@@ -88,6 +100,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         raise UsageError("--workdir is missing, for example --workdir=run")
     running.start_keras()
     from slimnets import data, evaluation
+    from slimnets.charts import FIGURES
+    from slimnets.dense_evaluation import open_dense
     from slimnets.training.checkpoints import Terminated
     from slimnets.training.loop import train
 
@@ -98,12 +112,17 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
             result = train(config, options.workdir, load=load)
     except Terminated as ended:
         raise Ended(str(ended)) from ended
+    figure = next(name for name in FIGURES if f"val_{name}" in result)
     console.print(
-        f"best epoch {result['best_epoch']}: val accuracy {result['val_accuracy']:.2%} "
+        f"best epoch {result['best_epoch']}: val {FIGURES[figure]} {result[f'val_{figure}']:.2%} "
         f"→ {result['checkpoint']}"
     )
     source = load(config.data.source)
-    if "test" in source.splits:
+    if "test" in source.splits and figure != "accuracy":
+        tested = measured(open_dense(result["checkpoint"]), source, "test")
+        result["test"] = tested.to_dict()
+        console.print(f"test: {said_of(tested)}")
+    elif "test" in source.splits:
         tested = evaluation.evaluate(result["checkpoint"], source, "test")
         result["test"] = tested.to_dict()
         console.print(f"test accuracy {tested.top1:.2%} over {tested.count} images")
@@ -132,6 +151,7 @@ def _config(options: flags.FlagValues) -> ConfigDict:
 
 def _default_recipe(given: Mapping[str, Any]) -> ConfigDict:
     """What suits the data and the network; `given` holds what was typed, by the config's fields."""
+    from slimnets.catalog import model_info
     from slimnets.training.default_recipe import recipe_for
 
     source, network = given.get("data.source"), given.get("model.name")
@@ -145,6 +165,11 @@ def _default_recipe(given: Mapping[str, Any]) -> ConfigDict:
     if not network:
         raise UsageError("--model is missing, for example --model=mobilenet_v2")
     running.check_network(network)
+    if recipe := _RECIPES.get(model_info(network).task):
+        config = load_recipe(recipe).unlock()
+        if not given.get("model.weights"):
+            config.model.weights, config.model.freeze_batch_norm, config.head.epochs = "", False, 0
+        return config
     if given.get("model.weights"):
         return load_recipe("finetune")
     return recipe_for(network, source, given.get("epochs"))

@@ -46,10 +46,16 @@ def box_targets(model: Any, objects: Sequence[Objects]) -> dict[str, np.ndarray]
         ValueError: boxes of no height or width, outside of the picture or not numbers; classes
             that the model does not have. Says in which picture.
     """
-    anchors = anchors_of(model)
     count = model.get_layer("scores").output.shape[-1] - 1
+    return targets_of(objects, anchors_of(model), count)
+
+
+def targets_of(
+    objects: Sequence[Objects], anchors: np.ndarray, num_classes: int
+) -> dict[str, np.ndarray]:
+    """`box_targets` of a model with these anchors and classes."""
     rows = [
-        _of_picture(*_checked(objects_of_one, count, f"picture {index}"), anchors)
+        _of_picture(*_checked(objects_of_one, num_classes, f"picture {index}"), anchors)
         for index, objects_of_one in enumerate(objects)
     ]
     labels, codes = zip(*rows, strict=True)

@@ -110,6 +110,11 @@ def mean_iou(found: Any, wanted: Any, num_classes: int) -> tuple[float, np.ndarr
     Raises:
         ValueError: maps of different shapes, or with other classes.
     """
+    return iou_of(confusion(found, wanted, num_classes))
+
+
+def confusion(found: Any, wanted: Any, num_classes: int) -> np.ndarray:
+    """How many pixels of class c (columns) are found to be of class r (rows); see `mean_iou`."""
     found, wanted = np.asarray(found), np.asarray(wanted)
     if found.shape != wanted.shape:
         raise ValueError(f"maps are of shape {found.shape} and {wanted.shape}.")
@@ -122,7 +127,11 @@ def mean_iou(found: Any, wanted: Any, num_classes: int) -> tuple[float, np.ndarr
                 f"{num_classes - 1}, and {IGNORED} in wanted for what does not count."
             )
     table = np.bincount(found * num_classes + wanted, minlength=num_classes**2)
-    table = table.reshape(num_classes, num_classes)
+    return table.reshape(num_classes, num_classes)
+
+
+def iou_of(table: np.ndarray) -> tuple[float, np.ndarray]:
+    """`mean_iou`, of a table of counts."""
     shared, union = np.diag(table), table.sum(0) + table.sum(1) - np.diag(table)
     each = np.where(union > 0, shared / np.maximum(union, 1), np.nan)
     return _mean(each), each

@@ -29,6 +29,9 @@ def augment_objects(
     mask: np.ndarray | None = None,
     *,
     random: np.random.Generator,
+    crops: bool = True,
+    flip: bool = True,
+    colour: bool = True,
 ) -> Scene:
     """Another view of a picture: half the time on a larger canvas, a crop around objects, mirrored.
 
@@ -39,6 +42,7 @@ def augment_objects(
         objects: (boxes, classes); boxes ymin, xmin, ymax, xmax, fractions of the picture.
         mask: uint8 (H, W), classes of pixels.
         random: `numpy.random.default_rng(seed)`.
+        crops, flip, colour: whether these are done: canvas and crop; mirroring; colours.
 
     Returns:
         The same three of another size; `mask` None where none was given.
@@ -49,12 +53,13 @@ def augment_objects(
     image, mask = _checked(image, mask)
     boxes = np.asarray(objects[0], np.float32).reshape(-1, 4)
     scene = image, Objects(boxes, np.asarray(objects[1])), mask
-    if random.random() < 0.5:
-        scene = _zoomed_out(*scene, random)
-    scene = _cropped(*scene, random)
-    if random.random() < 0.5:
+    if crops:
+        if random.random() < 0.5:
+            scene = _zoomed_out(*scene, random)
+        scene = _cropped(*scene, random)
+    if flip and random.random() < 0.5:
         scene = _mirrored(*scene)
-    return _coloured(scene[0], random), scene[1], scene[2]
+    return (_coloured(scene[0], random) if colour else scene[0]), scene[1], scene[2]
 
 
 def _checked(image: Any, mask: Any) -> tuple[np.ndarray, np.ndarray | None]:

@@ -197,6 +197,7 @@ FAMILY = register(
         variant=_variant_of_model,
         classifier="head.logits",
         task=SEGMENT,
+        head_layers=("head.", "logits"),
         shape_options=("backbone", "depth_multiplier", "atrous_rates", "minimalistic"),
         sources=(torchvision_segmenter("deeplab_v3", _FILE, _REQUIRES),),
         state_dicts=(

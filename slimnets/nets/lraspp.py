@@ -180,6 +180,7 @@ FAMILY = register(
         classifier="head.high",
         before_classifier=("head.low",),
         task=SEGMENT,
+        head_layers=("head.", "logits"),
         shape_options=("backbone", "depth_multiplier", "style", "reduced_tail", "minimalistic"),
         sources=(torchvision_segmenter("lraspp", "lraspp_mobilenet_v3_large-d234d4ea", _REQUIRES),),
         state_dicts=(

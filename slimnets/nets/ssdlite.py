@@ -217,6 +217,7 @@ FAMILY = register(
         before_classifier=tuple(f"scores_{k}.predict" for k in range(MAPS) if k != 1),
         per_class=6,
         task=DETECT,
+        head_layers=("extra_", "scores", "boxes"),
         shape_options=("backbone", "depth_multiplier", "style", "reduced_tail", "minimalistic"),
         sources=(
             WeightSource(

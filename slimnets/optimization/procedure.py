@@ -212,6 +212,8 @@ def _told(package: Any) -> Any:
 
 def _check_classes(file: KerasFile, images: data.Source) -> None:
     outputs, names = file.model.outputs[0].shape[-1], images.class_names
+    if len(file.model.outputs) > 1 or len(file.model.outputs[0].shape) != 2:
+        raise ValueError("optimize is for classifiers, and this model is a detector or segmenter.")
     if outputs != len(names):
         raise ValueError(
             f"the model has {outputs} outputs, but {images.name} has {len(names)} classes."

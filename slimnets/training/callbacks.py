@@ -23,11 +23,15 @@ from slimnets.training.results import BEST, CHECKPOINT, HISTORY, Results
 from tflite import progress
 from tflite.files.writing import replacing
 
+# What an epoch's line tells, as far as it was measured.
+_FIGURES = ("loss", "accuracy", "miou", "map50")
+_TOLD = (*_FIGURES, *(f"val_{name}" for name in _FIGURES))
+
 
 def save_atomically(model: keras.Model, path: Path) -> None:
     """Writes a .keras file whole or not at all, ready to load without its optimizer."""
     # A model of the same layers that was never compiled: the file then holds weights only.
-    plain = keras.Model(model.inputs, model.outputs, name=model.name)
+    plain = keras.Model(model.input, model.output, name=model.name)
     with replacing(path) as temporary:
         plain.save(temporary)
 
@@ -55,6 +59,7 @@ class KeepRun(keras.callbacks.Callback):
         asked_to_end: threading.Event,
         average: Average | None = None,
         deployable: keras.Model | None = None,
+        figure: str = "accuracy",
     ) -> None:
         """
         Args:
@@ -66,6 +71,7 @@ class KeepRun(keras.callbacks.Callback):
             asked_to_end: once it is set, a checkpoint is written and `Terminated` raised.
             average: of the weights, kept in place of them.
             deployable: a float32 model of the same weights to save in place of a mixed one.
+            figure: what the best epoch is the best by, as Keras's logs call it.
         """
         super().__init__()
         self.standing = Standing()
@@ -73,6 +79,7 @@ class KeepRun(keras.callbacks.Callback):
         self.steps, self._about = steps, about
         self._asked_to_end = asked_to_end
         self._average, self._deployable = average, deployable
+        self.figure = figure
         self._metrics: list[Any] = []  # their state in the midst of an epoch
         self._started = self._saved = time.monotonic()
 
@@ -94,10 +101,12 @@ class KeepRun(keras.callbacks.Callback):
 
     def start_from(self, logs: Mapping[str, float]) -> None:
         """Keeps the model as it is before its first epoch, which may stay the best."""
-        self.standing.judge(0, logs["accuracy"], logs["loss"])
+        if self.figure not in logs:
+            return  # of a detector, which is measured in epochs only
+        self.standing.judge(0, logs[self.figure], logs["loss"])
         self._checkpoint()
         self.save(BEST)
-        logging.info("before the first epoch: val_accuracy %.4f", logs["accuracy"])
+        logging.info("before the first epoch: val_%s %.4f", self.figure, logs[self.figure])
 
     def finished(self) -> bool:
         """Whether there is no epoch left, or no hope in one."""
@@ -133,7 +142,7 @@ class KeepRun(keras.callbacks.Callback):
             self._checkpoint()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        is_best = self.standing.end_epoch(logs)
+        is_best = self.standing.end_epoch(logs, self.figure)
         self._checkpoint()
         if is_best:
             self.save(BEST)
@@ -230,13 +239,10 @@ class ShowProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.close()
         logging.info(
-            "epoch %d/%d  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %.1f s",
+            "epoch %d/%d  %s  %.1f s",
             epoch + 1,
             self._epochs,
-            logs["loss"],
-            logs["accuracy"],
-            logs["val_loss"],
-            logs["val_accuracy"],
+            "  ".join(f"{name} {logs[name]:.4f}" for name in _TOLD if name in logs),
             time.monotonic() - self._start,
         )
 

@@ -39,7 +39,7 @@ class Standing:
         step: how many steps of the next one are.
         seconds: what they took.
         best_epoch: whose model is kept, counted from 1; 0 before the first.
-        best: its validation accuracy and loss.
+        best: its validation figure (accuracy, of a classifier) and loss.
         history: a row an epoch: "epoch", counted from 1, and what was measured.
     """
 
@@ -50,17 +50,17 @@ class Standing:
     best: tuple[float, float] = (-math.inf, math.inf)
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def end_epoch(self, logs: Mapping[str, float]) -> bool:
-        """Counts an epoch that has ended, and says whether it is the best so far."""
+    def end_epoch(self, logs: Mapping[str, float], figure: str = "accuracy") -> bool:
+        """Counts an epoch that has ended, and says whether it is the best so far by a figure."""
         self.epoch, self.step = self.epoch + 1, 0
         self.history.append({"epoch": self.epoch, **{k: float(logs[k]) for k in sorted(logs)}})
-        return self.judge(self.epoch, logs["val_accuracy"], logs["val_loss"])
+        return self.judge(self.epoch, logs[f"val_{figure}"], logs["val_loss"])
 
-    def judge(self, epoch: int, accuracy: float, loss: float) -> bool:
+    def judge(self, epoch: int, figure: float, loss: float) -> bool:
         """Takes note of an epoch's model if it is the best so far, and says whether it is."""
-        if (accuracy, -loss) <= (self.best[0], -self.best[1]):
+        if (figure, -loss) <= (self.best[0], -self.best[1]):
             return False
-        self.best_epoch, self.best = epoch, (float(accuracy), float(loss))
+        self.best_epoch, self.best = epoch, (float(figure), float(loss))
         return True
 
 

@@ -64,6 +64,7 @@ def default_config() -> ConfigDict:
     config.data.rand_augment = ()  # (operations an image, magnitude of 30): (2, 9) is usual
     config.data.mixup = 0.0  # alpha: mix two images and their labels; 0: no
     config.data.cutmix = 0.0  # alpha: paste a part of another image; 0: no
+    config.data.object_crops = False  # detectors, segmenters: zoom out, or cut to objects
     config.data.balance = "none"  # rare classes count more (weights) or are drawn more (sampling)
     config.data.class_weights = ConfigDict()  # class → what its images count; others 1
 
@@ -260,6 +261,7 @@ _LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
             "(operations an image, magnitude in 0..30), or empty",
         ),
         "data.mixup": _not_negative,
+        "data.object_crops": _switch,
         "data.cutmix": _not_negative,
         "data.balance": (BALANCES.__contains__, f"one of {', '.join(BALANCES)}"),
         "data.class_weights": (_are_weights, "a number above 0 for each class that is named"),

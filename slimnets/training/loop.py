@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,15 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from slimnets import charts, data, evaluation, sidecar
-from slimnets.data.description import describe
 from slimnets.data.folder import folders_of_classes
 from slimnets.training import (
     checkpoints,
-    data_sets,
     distillation,
     distribution,
     recipe,
     results,
     run_page,
-    transfer,
+    tasks,
 )
 from slimnets.training.averaging import Average
 from slimnets.training.callbacks import KeepRun, ShowProgress, StopOnNaN, TensorBoard
@@ -63,8 +61,9 @@ def train(
         load: opens the data; who needs it afterwards keeps it by `functools.cache(data.load)`.
 
     Returns:
-        A JSON-able dict: checkpoint (path), best_epoch, val_accuracy, val_loss, epochs, steps,
-        seconds, classes, history (lists of numbers, one an epoch).
+        A JSON-able dict: checkpoint (path), best_epoch, val_accuracy (a detector: val_map50, a
+        segmenter: val_miou), val_loss, epochs, steps, seconds, classes, history (lists of numbers,
+        one an epoch).
 
     Raises:
         ValueError: a wrong config or data set; a loss that is not a number; a checkpoint that is
@@ -94,25 +93,27 @@ def _train(
 ) -> dict[str, Any]:
     """What `train` does once the folder and the devices are there."""
     scope = strategy.scope if strategy else contextlib.nullcontext
+    task = tasks.task_of(config)
     source = load(config.data.source)
-    described = str(describe(source))
+    tasks.check_source(config, source)
+    names = task.class_names(source)
+    described = task.describe(source)
     logging.info("%s", described)
     config = resolve(config, len(source.splits["train"]))
     written = (config.to_json(indent=2) + "\n").encode()
     if resume and (result := results.finished(workdir, written)):
-        _check_same_classes(workdir, result, source)
+        _check_same_classes(workdir, result, source.name, names)
         logging.info("%s: this run is finished; give another --workdir to train anew", workdir)
         return result
 
-    num_classes = len(source.class_names)
     with scope():
-        model = recipe.build_model(config, num_classes)
+        model = recipe.build_model(config, len(names))
     preprocess = recipe.build_preprocessing(model, config)
     if strategy:
         model = distribution.Distributed(model, strategy)
     if config.teacher:
-        model = distillation.taught(model, preprocess, config, source.class_names)
-    train_set, val_set = data_sets.build(config, source, preprocess)
+        model = distillation.taught(model, preprocess, config, names)
+    train_set, val_set = task.data_sets(config, source, preprocess, model)
     steps = int(train_set.cardinality())
     if strategy:
         distribution.check_shares(strategy, config.batch_size, len(source.splits["val"]))
@@ -121,15 +122,14 @@ def _train(
     with scope():
         model.compile(
             optimizer=recipe.build_optimizer(config, steps),
-            loss=recipe.build_loss(config, model),
-            metrics=["accuracy"],
             jit_compile=config.xla,
+            **task.compiled(config, model),
         )
         model.optimizer.build(model.trainable_variables)  # its state goes into checkpoints
         average = Average(model, config.ema) if config.ema else None
 
     goes_on = resume and results.has_checkpoint(workdir, written)
-    records = {**_descriptions(config, source, preprocess), results.CONFIG: written}
+    records = {**_descriptions(config, source.name, names, preprocess), results.CONFIG: written}
     run = results.Results(workdir, records, begun=goes_on)
     progress = ShowProgress(config.epochs, steps)
     with checkpoints.listening() as asked_to_end:
@@ -138,41 +138,43 @@ def _train(
             config,
             model=model,
             steps=steps,
-            about=_identity(source),
+            about=_identity(source, names),
             asked_to_end=asked_to_end,
             average=average,
-            deployable=_deployable(config, num_classes),
+            deployable=_deployable(config, len(names)),
+            figure=task.figure,
         )
         if goes_on:
             _go_on(model, train_set, val_set, kept)
         elif config.head.epochs:
-            transfer.train_head(model, config, source, preprocess)
+            task.train_head(model, config, source, preprocess)
             kept.start_from(model.evaluate(val_set, verbose=0, return_dict=True))
         board = TensorBoard(workdir / results.TENSORBOARD) if config.tensorboard else None
-        watchers = [StopOnNaN(kept, workdir), average, kept, progress, board]
+        measuring = task.watchers(model, config, source, preprocess)
+        watchers = [*measuring, StopOnNaN(kept, workdir), average, kept, progress, board]
         try:
             with distribution.worker_that_left(config):
                 _fit(model, train_set, val_set, kept, [w for w in watchers if w])
         finally:
             progress.close()
-    return _finish(kept, run, source, described, val_set, preprocess)
+    return _finish(kept, run, task, source, described, preprocess)
 
 
 def _descriptions(
-    config: ConfigDict, source: data.Source, preprocess: Preprocessing
+    config: ConfigDict, source: str, names: Sequence[str], preprocess: Preprocessing
 ) -> dict[str, bytes]:
     """What stands beside the models: file name → content."""
     started = [f"started from {config.model.weights},"] if config.model.weights else []
     described = sidecar.Sidecar(
         network=config.model.name,
-        options=recipe.build_options(config, len(source.class_names)),
+        options=recipe.build_options(config, len(names)),
         preprocessing=preprocess,
-        labels=source.class_names,
-        weights=" ".join([*started, f"trained on {source.name}"]),
+        labels=tuple(names),
+        weights=" ".join([*started, f"trained on {source}"]),
     )
     return {
         **{sidecar.path_beside(n).name: described.to_json() for n in (results.BEST, results.LAST)},
-        results.LABELS: "".join(f"{n}\n" for n in source.class_names).encode(),
+        results.LABELS: "".join(f"{n}\n" for n in names).encode(),
     }
 
 
@@ -186,34 +188,34 @@ def _deployable(config: ConfigDict, num_classes: int) -> keras.Model | None:
 def _finish(
     kept: KeepRun,
     run: results.Results,
+    task: tasks.Task,
     source: data.Source,
     about_data: str,
-    val_set: Any,
     preprocess: Preprocessing,
 ) -> dict[str, Any]:
     """Writes what a run ends with, and returns what it gave."""
     at = kept.standing
     history = {name: [row[name] for row in at.history] for name in at.history[0] if name != "epoch"}
     kept.save(results.LAST)
-    run.write(results.CURVES, charts.png(charts.curves(history, at.best_epoch)))
+    run.write(results.CURVES, charts.png(charts.curves(history, at.best_epoch, task.figure)))
     result = {
         "checkpoint": str(run.folder / results.BEST),
         "best_epoch": at.best_epoch,
-        "val_accuracy": at.best[0],
+        f"val_{task.figure}": at.best[0],
         "val_loss": at.best[1],
         "epochs": at.epoch,
         "steps": kept.steps * at.epoch,
         "seconds": round(at.seconds, 2),
-        "classes": list(source.class_names),
+        "classes": list(task.class_names(source)),
         "history": history,
     }
     best = evaluation.open_keras(run.folder / results.BEST).model
     page = run_page.page(
         result,
         kept.config,
+        figure=task.figure,
         about_data=about_data,
-        probabilities=best.predict(val_set, verbose=0),
-        split=source.splits["val"],
+        sections=task.sections(best, result, source, preprocess),
         preprocess=preprocess,
     )
     run.write(results.PAGE, page.encode())
@@ -254,19 +256,21 @@ def _go_on(model: keras.Model, train_set, val_set, kept: KeepRun) -> None:
     logging.info("going on after %d epochs and %d steps", at.epoch, at.step)
 
 
-def _identity(source: data.Source) -> dict[str, Any]:
+def _identity(source: data.Source, names: Sequence[str]) -> dict[str, Any]:
     """What of the data must be the same for a training to go on."""
     counts = {f"{name} images": len(split) for name, split in source.splits.items()}
-    return {"classes": list(source.class_names), **counts}
+    return {"classes": list(names), **counts}
 
 
-def _check_same_classes(workdir: Path, result: Mapping[str, Any], source: data.Source) -> None:
+def _check_same_classes(
+    workdir: Path, result: Mapping[str, Any], source: str, names: Sequence[str]
+) -> None:
     """Raise where a finished run's answers have other names than the data has by now."""
-    before, now = result["classes"], list(source.class_names)
+    before, now = result["classes"], list(names)
     if before != now:
         differing = sorted(set(before) ^ set(now)) or now
         raise ValueError(
-            f"{workdir} holds a finished run of other classes than {source.name} has now "
+            f"{workdir} holds a finished run of other classes than {source} has now "
             f"({', '.join(differing[:5])}): give another --workdir."
         )
 

@@ -11,6 +11,7 @@ import keras
 from absl import logging
 from ml_collections import ConfigDict
 
+from slimnets.backbones import DEFAULT_BACKBONE, required_options
 from slimnets.catalog import (
     create_model,
     for_size,
@@ -19,6 +20,7 @@ from slimnets.catalog import (
     source_requirements,
 )
 from slimnets.training import schedules
+from slimnets.weights.families import head_layers
 from tflite.images import Preprocessing
 
 _OPTIMIZERS = {
@@ -94,7 +96,15 @@ def build_options(config: ConfigDict, num_classes: int) -> dict[str, Any]:
     if not config.model.weights:
         return options
     info = model_info(config.model.name)
-    needed = source_requirements(config.model.weights, info.builder, **{**info.options, **options})
+    if info.task != "classify":
+        backbone = options.get("backbone", DEFAULT_BACKBONE)
+        needed = required_options(
+            config.model.weights, info.builder, backbone, options["input_shape"]
+        )
+    else:
+        needed = source_requirements(
+            config.model.weights, info.builder, **{**info.options, **options}
+        )
     return {**needed, **options}
 
 
@@ -114,9 +124,11 @@ def settle_batch_norm(
     norms = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
     most = _LEFT_OF_THE_START ** (4 / steps)
     if config.model.freeze_batch_norm:
+        # Heads on a backbone did not come with its weights.
+        new = head_layers(model)
         for norm in norms:
-            norm.trainable = False
-        return
+            norm.trainable = norm.name in new
+        norms = [norm for norm in norms if norm.name in new]
     if any(norm.momentum > most for norm in norms):
         logging.info("batch norm's momentum is %.3f, for a training of %d steps", most, steps)
     for norm in norms:

@@ -63,6 +63,7 @@ class Family:
             classifiers.
         per_class: outputs of the classifier for each class.
         task: what its networks do, CLASSIFY, DETECT or SEGMENT.
+        head_layers: beginnings of the names of the layers that stand on a backbone.
         state_dicts, checkpoints, keras_models: its names in other libraries' files.
     """
 
@@ -76,6 +77,7 @@ class Family:
     before_classifier: tuple[str, ...] = ()
     per_class: int = 1
     task: str = CLASSIFY
+    head_layers: tuple[str, ...] = ()
     shape_options: tuple[str, ...] = ("depth_multiplier",)
     sources: Sequence[WeightSource] = ()
     state_dicts: Sequence[StateDictNaming] = ()
@@ -236,3 +238,9 @@ def nearest_source(name: str) -> str | None:
     """The source whose name is most like `name`, for an error message."""
     known = [*(source.name for source in all_sources()), "imagenet"]
     return hints.nearest(name, known)
+
+
+def head_layers(model: Any) -> set[str]:
+    """The names of a detector's or segmenter's layers that stand on its backbone."""
+    starts = tuple(start for family in families() for start in family.head_layers)
+    return {layer.name for layer in model.layers if layer.name.startswith(starts)}

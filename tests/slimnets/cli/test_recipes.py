@@ -31,7 +31,10 @@ def test_ones_own_file_goes_before_a_shipped_recipe_of_the_same_name(tmp_path, m
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digts", r"\(cifar10, cifar100, digits, .*, vww\), got 'digts'. Did you mean 'digits'"),
+        (
+            "digts",
+            r"\(cifar10, cifar100, detect, digits, .*, vww\), got 'digts'. Did you mean 'digits'",
+        ),
         ("Folder.py", "Did you mean 'folder'"),
         ("/nowhere/digits.py", "got '/nowhere/digits.py'"),  # not replaced by another silently
         ("digits.json", "got 'digits.json'"),

@@ -1,0 +1,32 @@
+"""LR-ASPP on MobileNetV2's ImageNet weights: its head first, on features computed once, then all.
+
+    slimnets train --config=segment --data=masks:photos --workdir=run
+
+--config.model.weights=FILE takes weights that are there already. The head answers at an eighth of
+the input's size: what is thin needs a larger input.
+"""
+
+from slimnets.training import default_config
+
+
+def get_config():
+    config = default_config()
+    config.epochs = 15
+    config.batch_size = 16
+    config.clip_norm = 10.0
+
+    config.model.name = "lraspp"
+    config.model.weights = "imagenet"  # or a path
+    config.model.input_size = (224, 224)
+    config.model.kwargs.backbone = "mobilenet_v2"
+    config.model.freeze_batch_norm = True  # of the backbone
+
+    config.data.source = "builtin:scenes"
+    config.data.color = 0.5
+
+    config.head.epochs = 30
+    config.head.learning_rate = 2e-3
+
+    config.learning_rate.peak = 5e-4
+    config.learning_rate.warmup_epochs = 0.5
+    return config

@@ -1,0 +1,146 @@
+"""Detectors and segmenters are trained, measured and drawn as classifiers are."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from slimnets import cli, data, dense_evaluation, evaluation
+from slimnets.cli.command_flags import load_recipe
+from slimnets.data import Source
+from slimnets.data.scenes import scenes
+from slimnets.training import default_config, scene_sets, tasks
+from slimnets.training.loop import train
+from tflite.images import Preprocessing
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+FILES = {"best.keras", "best.json", "last.keras", "last.json", "labels.txt", "history.csv"}
+
+
+def few(name="builtin:scenes"):
+    """Twelve scenes a split."""
+    whole = data.load("builtin:scenes")
+    parts = {name: part.select(np.arange(12)) for name, part in whole.splits.items()}
+    return Source(name, whole.class_names, parts)
+
+
+def small(recipe):
+    """The recipe from noise, of two epochs of three steps."""
+    config = load_recipe(str(CONFIGS / f"{recipe}.py")).unlock()
+    config.epochs, config.batch_size, config.head.epochs = 2, 4, 1
+    config.model.weights, config.model.freeze_batch_norm = "", False
+    config.model.kwargs.backbone = "mobilenet_v1_025"
+    config.model.input_size = (64, 64)
+    return config
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scene") / "scene.png"
+    Image.fromarray(scenes(1, 96).images[0]).save(path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "figure", "labels"),
+    [("detect", "map50", ("0", "1", "7")), ("segment", "miou", ("background", "0", "1", "7"))],
+)
+def test_from_a_recipe_to_a_picture_with_answers(
+    recipe, figure, labels, tmp_path, scene, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    source = few()
+    result = train(small(recipe), "run", load=lambda _: source)
+    assert {path.name for path in Path("run").iterdir()} >= {*FILES, "run.html", "result.json"}
+    assert tuple(result["classes"]) == labels
+    assert 0 <= result[f"val_{figure}"] <= 1
+    assert len(result["history"][f"val_{figure}"]) == 2
+    assert Path("run/run.html").read_text("utf-8").count("data:image/png") == 12
+
+    opened = dense_evaluation.open_dense("run/best.keras")
+    assert opened.labels == labels
+    measure = {
+        "detect": dense_evaluation.evaluate_detector,
+        "segment": dense_evaluation.evaluate_segmenter,
+    }[recipe]
+    told = measure(opened, source, "val").to_dict()
+    # The network's size is not the pictures': masks are compared at the pictures' own.
+    assert abs(told[figure] - result[f"val_{figure}"]) < 0.1
+    assert (
+        cli.main(["predict", "run/best.keras", str(scene), "--least=0", "--save=s.png", "--json"])
+        == 0
+    )
+    (answer,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert {one["name"] for one in answer["objects" if recipe == "detect" else "classes"]} <= set(
+        labels
+    )
+    assert Image.open("s.png").size == (96, 96)
+
+
+def test_a_training_that_goes_on_sees_what_it_would_have_seen():
+    """The second pass is another than the first, and the same in every process."""
+    source, config = few(), small("segment")
+    config.model.input_size = (32, 32)
+    how = Preprocessing(size=(32, 32), crop_fraction=1.0)
+
+    def passes():
+        def targets(_, mask):
+            return {"": mask[:2, :2]}
+
+        train_set, _ = scene_sets.build(config, source, how, targets, masks=True)
+        assert int(train_set.cardinality()) == 3
+        return [np.concatenate([images for images, _ in train_set]) for _ in range(2)]
+
+    first, again = passes(), passes()
+    assert (first[0] != first[1]).any()
+    np.testing.assert_array_equal(first, again)
+
+
+def test_views_of_masks_alone_keep_to_what_is_in_them():
+    mask = np.zeros((10, 20), np.uint8)
+    mask[2:4, 5:10], mask[9, 19] = 2, 255
+    boxes, kinds = scene_sets.boxes_of(mask)
+    assert kinds.tolist() == [2]
+    np.testing.assert_allclose(boxes, [[0.2, 0.25, 0.4, 0.5]])
+
+
+def config_of(network, **changes):
+    config = default_config()
+    config.model.name = network
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("network", "source", "message"),
+    [
+        ("mobilenet_v2", few(), "needs a class for each picture.*is there to detect or segment"),
+        ("ssdlite", data.load("builtin:digits"), "ssdlite needs boxes.*is there to classify"),
+        ("lraspp", data.load("builtin:digits"), "lraspp needs masks"),
+    ],
+)
+def test_pictures_that_say_something_else_are_refused(network, source, message):
+    with pytest.raises(ValueError, match=message):
+        tasks.check_source(config_of(network), source)
+
+
+def test_a_classifier_is_not_measured_on_scenes():
+    classifier = evaluation.Classifier(lambda images: np.zeros((len(images), 3), np.float32))
+    with pytest.raises(ValueError, match="a classifier needs a class for each"):
+        evaluation.evaluate(classifier, few())
+
+
+@pytest.mark.parametrize(
+    ("network", "changes", "message"),
+    [
+        ("ssdlite", {"data.mixup": 0.2}, r"trained to detect, which knows no config\.data\.mixup"),
+        ("lraspp", {"label_smoothing": 0.1}, r"segment, which knows no config\.label_smoothing"),
+        ("mobilenet_v2", {"data.object_crops": True}, r"classify, .*config\.data\.object_crops"),
+    ],
+)
+def test_fields_of_another_task_are_refused(network, changes, message):
+    with pytest.raises(ValueError, match=message):
+        tasks.task_of(config_of(network, **changes))
