@@ -22,6 +22,7 @@ _V3_LARGE = ("bn1", "blocks.0.0", "blocks.2.2", "blocks.4.1", "blocks.6.0")
 _V3_SMALL = ("bn1", "blocks.0.0", "blocks.2.2", "blocks.3.1", "blocks.5.0")
 _V4_SMALL = ("bn1", "blocks.0.1", "blocks.2.0", "blocks.2.5", "blocks.3.0", "blocks.4.0")
 _V4 = ("bn1", "blocks.0.0", "blocks.1.1", "blocks.2.0", "blocks.3.0", "blocks.4.0")
+_EDGETPU = ("bn1", "blocks.0.0", "blocks.1.1", "blocks.2.3", "blocks.4.0", "blocks.6.0", "bn2")
 _LITE = ("bn1", "blocks.0.0", "blocks.2.1", "blocks.4.2", "blocks.6.0", "bn2")
 
 CASES = {
@@ -42,6 +43,10 @@ CASES = {
     "timm_mobilenetv4_conv_medium_224px": ("mobilenetv4_conv_medium", 224, _V4),
     "timm_mobilenetv4_conv_large": ("mobilenetv4_conv_large", 96, _V4),
     "timm_mobilenetv4_conv_large_224px": ("mobilenetv4_conv_large", 224, _V4),
+    "timm_mobilenet_edgetpu_v2_xs": ("mobilenet_edgetpu_v2_xs", 96, _EDGETPU),
+    "timm_mobilenet_edgetpu_v2_s_97px": ("mobilenet_edgetpu_v2_s", 97, _EDGETPU),
+    "timm_mobilenet_edgetpu_v2_m": ("mobilenet_edgetpu_v2_m", 96, _EDGETPU),
+    "timm_mobilenet_edgetpu_v2_l": ("mobilenet_edgetpu_v2_l", 96, _EDGETPU),
     "timm_efficientnet_lite0": ("efficientnet_lite0", 96, _LITE),
     "timm_tf_efficientnet_lite0": ("tf_efficientnet_lite0", 96, _LITE),
     "timm_tf_efficientnet_lite2_97px": ("tf_efficientnet_lite2", 97, _LITE),

@@ -91,6 +91,10 @@ TIMM = {  # golden file: builder, arguments; the files' names begin with timm's 
         for size in ("medium", "large")
         for px in ("", "_224px")
     },
+    "timm_mobilenet_edgetpu_v2_xs": ("mobilenet_edgetpu_v2_xs", FIXED),
+    "timm_mobilenet_edgetpu_v2_s_97px": ("mobilenet_edgetpu_v2_s", FIXED),
+    "timm_mobilenet_edgetpu_v2_m": ("mobilenet_edgetpu_v2_m", FIXED),
+    "timm_mobilenet_edgetpu_v2_l": ("mobilenet_edgetpu_v2_l", FIXED),
     "timm_efficientnet_lite0": ("efficientnet_lite0", FIXED),
     "timm_tf_efficientnet_lite0": ("efficientnet_lite0", {}),
     "timm_tf_efficientnet_lite2_97px": ("efficientnet_lite2", {}),
