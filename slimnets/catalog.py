@@ -22,13 +22,20 @@ from slimnets.weights import (
     source_requirements,
 )
 from slimnets.weights.families import Family, all_sources, families, sources_for
-from slimnets.weights.remembered import images_of, style_of_name
+from slimnets.weights.remembered import (
+    fitting_sources,
+    images_of,
+    preprocessing_of,
+    same_pixels,
+    style_of_name,
+)
 from tflite.hints import did_you_mean
 from tflite.images import Preprocessing
 
 __all__ = [
     "CATALOG",
     "ModelInfo",
+    "check_alike",
     "create_model",
     "export_safetensors",
     "export_torch",
@@ -184,7 +191,8 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
     Returns:
         The weights' own `Preprocessing` where they are known, else the family's: TF-Slim's [-1, 1]
         for MobileNets, but torchvision's mean and std for one with fixed padding, which is how
-        PyTorch's weights need it built. For a model with a known input size, `size` is that size;
+        PyTorch's weights need it built, or what all published weights with the model's table,
+        padding and epsilon were given. For a model with a known input size, `size` is that size;
         and with inputs smaller than 96 pixels the whole image is used (crop_fraction 1). A grey
         model gets grey images.
 
@@ -206,6 +214,38 @@ def preprocessing(name_or_model: Any) -> Preprocessing:
     if shape[3] is not None:
         style = style.for_channels(shape[3])
     return style if None in shape[1:3] else for_size(style, shape[1:3])
+
+
+def check_alike(model: Any, title: Any, advice: str) -> None:
+    """Raise unless all published weights that a model may have were given the same images.
+
+    Padding, epsilon and table tell weights apart, but not all: timm's MobileNetV3-Large is there
+    for 0…1, -1…1 and ImageNet's mean and deviation. Where the weights were just loaded by their
+    name, that counts.
+
+    Args:
+        model: a Keras model.
+        title: what to call it.
+        advice: what to do, before the names of those weights.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if preprocessing_of(model) is not None:
+        return
+    fitting = fitting_sources(model)
+    kinds = [source.preprocessing for source in fitting]
+    if all(same_pixels(kinds[0], other) for other in kinds[1:]):
+        return
+    listed = ", ".join(f"{source.name} ({_pixels(source.preprocessing)})" for source in fitting)
+    raise ValueError(
+        f"{title} does not say how it takes images, and weights that fit it differ in that. "
+        f"{advice} those it has or began with: {listed}."
+    )
+
+
+def _pixels(style: Preprocessing) -> str:
+    return "{:.3g}…{:.3g}".format(*style.range)
 
 
 def for_size(style: Preprocessing, size: Sequence[int]) -> Preprocessing:

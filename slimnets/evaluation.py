@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from slimnets import sidecar
-from slimnets.catalog import for_size, preprocessing
+from slimnets.catalog import check_alike, for_size, preprocessing
 from slimnets.data import Annotated, Source
 from tflite import progress
 from tflite.files.labels import read_labels
@@ -123,7 +123,8 @@ def open_classifier(
     Args:
         model: a .tflite file (run by LiteRT), a .onnx file (by ONNX Runtime), a .keras file (see
             `open_keras`, and what it gives) or a Keras model.
-        like: a network's name: prepare images as for that network instead of as the file says.
+        like: a network's or published weights' name: prepare images as for those instead of as the
+            file says.
         delegate: for a .tflite file, see `tflite.Predictor`.
 
     Raises:
@@ -173,12 +174,13 @@ def open_keras(path: str | os.PathLike, *, like: str | None = None) -> KerasFile
 
     Args:
         path: the file.
-        like: a network's name: prepare images as for that network instead.
+        like: a network's or published weights' name: prepare images as for those instead.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: it is no Keras model that can be loaded safely, `best.json` is damaged or about
-            another model, or nothing is known of a network of the model's name.
+            another model, or there is none and nothing is known of a network of the model's name,
+            or published weights that fit the model were given different images.
     """
     model = load_file(path)
     described = sidecar.read(path, model)
@@ -234,12 +236,18 @@ def _at(style: Preprocessing, shape: Sequence[int | None]) -> Preprocessing:
 
 
 def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing:
-    """The last resort: the family that the model's name begins with."""
+    """The last resort: what weights that fit the model, or the family of its name, are given.
+
+    Raises:
+        ValueError: published weights that fit it differ in that.
+    """
+    title = path or f"the model {model.name!r}"
+    check_alike(model, title, "Pass --like=NAME (in Python like=) with")
     found = preprocessing(model)
     missing = f", since there is no {sidecar.path_beside(path)}" if path else ""
     logging.warning(
         "how %s takes images is guessed from its name%s: pixels become %g..%g",
-        path or f"the model {model.name!r}",
+        title,
         missing,
         *found.range,
     )

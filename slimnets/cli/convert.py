@@ -5,8 +5,9 @@ Usage: slimnets convert FILE --out=FILE.tflite [--precision=…] [--target=…] 
 int8 and int16x8 need calibration images: a folder of them, folder:PATH, or another data source,
 of which training images are taken. How images are prepared and what the classes are called is said
 by FILE's .json (best.json beside best.keras), which train and import-weights write. Where there is
-none, the first is guessed from the model's name and class names come from labels.txt beside FILE.
---like and --labels say otherwise.
+none, the first is what published weights that fit FILE were given, if they agree, else an error;
+class names come from labels.txt beside FILE. --like (a network's or weights' name) and --labels say
+otherwise.
 
 --effort is for the accuracy of an int8 file: fast takes minima and maxima and rounds to nearest;
 normal equalizes channels, corrects biases and refits weights, and keeps what helps on calibration
@@ -63,7 +64,7 @@ def define_flags(define: Flags) -> None:
     define.string(
         "like",
         None,
-        "prepare images as for the network of this name, not as FILE's .json says",
+        "prepare images as for the network or weights of this name, not as FILE's .json says",
     )
 
 

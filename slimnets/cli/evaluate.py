@@ -39,7 +39,7 @@ def define_flags(define: Flags) -> None:
         "split", None, "train, val, test or all; by default test, or val where there is no test"
     )
     define.string(
-        "like", None, "prepare images as for the network of this name, not as the file says"
+        "like", None, "prepare images as for the network or weights of this name, not as FILE says"
     )
     define.string("delegate", None, "library that runs a .tflite file, such as libedgetpu.so.1")
 

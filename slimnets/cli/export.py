@@ -34,7 +34,7 @@ def define_flags(define: Flags) -> None:
     define.integer("opset", 17, "onnx: version of the operators, 13 to 18")
     define.boolean("keep-batchnorm", False, "onnx: batch norms stay operators of their own")
     define.string(
-        "like", None, "prepare images as for the network of this name, not as FILE's .json says"
+        "like", None, "prepare images as for the network or weights of this name, not as FILE says"
     )
 
 

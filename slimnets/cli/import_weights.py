@@ -8,8 +8,8 @@ or its training's folder), a Keras file of ours or of keras.applications (.keras
 "imagenet" for the network's published weights, or one of their names (slimnets models lists them).
 Foreign weights of 1000 classes are taken for ImageNet's: its class names go to OUT's .labels.txt;
 --labels names another file of one class a line. Beside a .keras file a .json of its name says what
-it is: how images are prepared, as far as SOURCE is known by its name, and what the classes are
-called. evaluate, predict and convert read it.
+it is: how images are prepared, which SOURCE's name, the config.json beside it or --like tells, and
+what the classes are called. evaluate, predict and convert read it.
 
 Example:
   slimnets import-weights mobilenet_v2 mobilenet_v2-b0353104.pth v2.keras
@@ -56,6 +56,9 @@ def define_flags(define: Flags) -> None:
         "1001 classes in TF-Slim's checkpoints",
     )
     define.string("labels", None, "class names, one a line; by default ImageNet's")
+    define.string(
+        "like", None, "SOURCE takes images as the network or the published weights of this name"
+    )
     define.boolean(
         "strict", True, "--nostrict leaves the classifier untrained where the source's does not fit"
     )
@@ -98,7 +101,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     )
     labels = _labels(options.labels, source, sidecar.class_count(model))
     if out.endswith(".keras"):
-        described = _described(name, {**info.options, **keywords}, source, labels, model)
+        built_with = {**info.options, **keywords}
+        described = _described(name, built_with, source, labels, model, options.like)
         _save(model, out, described)
     else:
         with replacing(out) as temporary:
@@ -123,9 +127,14 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
 
 
 def _described(
-    name: str, built_with: Mapping[str, Any], source: str, labels: tuple[str, ...], model: Any
+    name: str,
+    built_with: Mapping[str, Any],
+    source: str,
+    labels: tuple[str, ...],
+    model: Any,
+    like: str | None,
 ) -> Sidecar:
-    from slimnets.catalog import for_size, preprocessing
+    from slimnets.catalog import check_alike, for_size, preprocessing
     from slimnets.sidecar import Sidecar
     from slimnets.weights.families import find_source
 
@@ -136,7 +145,13 @@ def _described(
     # A file keeps its name when it is downloaded by hand.
     names = (source, stem, f"timm/{stem}")
     published = next((found for n in names if (found := find_source(n, lambda: None))), None)
-    prepare = for_size(published.preprocessing, size) if published else preprocessing(model)
+    if like is not None:
+        prepare = for_size(preprocessing(like), size)
+    elif published:
+        prepare = for_size(published.preprocessing, size)
+    else:
+        check_alike(model, source, "Pass --like=NAME with")
+        prepare = preprocessing(model)
     return Sidecar(
         name, built_with, prepare, labels, weights=published.name if published else source
     )

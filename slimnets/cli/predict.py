@@ -48,7 +48,7 @@ def define_flags(define: Flags) -> None:
     define.string("delegate", None, "library that runs a .tflite file, such as libedgetpu.so.1")
     define.string("save", None, "picture file, or folder, for the images with their answers")
     define.string(
-        "like", None, "prepare images as for the network of this name, not as the file says"
+        "like", None, "prepare images as for the network or weights of this name, not as FILE says"
     )
 
 

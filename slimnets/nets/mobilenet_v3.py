@@ -446,10 +446,11 @@ _URL = "https://storage.googleapis.com/mobilenet_v3/checkpoints"
 _EDGETPU_URL = "https://storage.googleapis.com/mobilenet_edgetpu/checkpoints"
 _L, _S, _E = "mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_edgetpu"
 _TF = replace(TIMM_HALF, interpolation="bilinear")
+_TORCH = {"requires": _PADS, "epsilon": 1e-3}
 _SOURCES = (
-    torchvision(_L, "mobilenet_v3_large-5c1a4163", 75.274, 92.566, TORCHVISION_232, requires=_PADS),
-    torchvision(_L, "mobilenet_v3_large-8738ca79", 74.042, 91.340, requires=_PADS),
-    torchvision(_S, "mobilenet_v3_small-047dcff4", 67.668, 87.402, requires=_PADS),
+    torchvision(_L, "mobilenet_v3_large-5c1a4163", 75.274, 92.566, TORCHVISION_232, **_TORCH),
+    torchvision(_L, "mobilenet_v3_large-8738ca79", 74.042, 91.340, **_TORCH),
+    torchvision(_S, "mobilenet_v3_small-047dcff4", 67.668, 87.402, **_TORCH),
     timm(_L, "mobilenetv3_large_100.miil_in21k_ft_in1k", 77.920, 92.894, TIMM_PLAIN),
     timm(_L, "mobilenetv3_large_100.ra4_e3600_r224_in1k", 76.310, 92.842, TIMM_HALF, crop=0.95),
     timm(_L, "mobilenetv3_large_100.ra_in1k", 75.784, 92.528),

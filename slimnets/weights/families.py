@@ -20,7 +20,6 @@ from tflite.images import Preprocessing
 
 # Default (input size, classes).
 IMAGENET, CIFAR10, CIFAR100 = (224, 1000), (32, 10), (32, 100)
-_IMAGENET_CLASSES = (1000, 1001)
 # What a network does with an image.
 CLASSIFY, DETECT, SEGMENT = "classify", "detect", "segment"
 
@@ -224,7 +223,7 @@ def find_source(
         return next((source for source in all_sources() if source.name == name), None)
     network = variant()
     known = sources_for(network.network, network.options, size) if network else []
-    found = [source for source in known if source.classes in _IMAGENET_CLASSES]
+    found = [source for source in known if source.of_imagenet]
     if not found:
         others = [source.name for source in sources_for(network.network)] if network else []
         raise ValueError(

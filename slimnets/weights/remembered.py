@@ -10,8 +10,11 @@ import re
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from slimnets.weights.families import families
-from slimnets.weights.sources import INCEPTION, TORCHVISION
+import numpy as np
+
+from slimnets.weights.families import families, of_model, sources_for
+from slimnets.weights.sources import INCEPTION, TORCHVISION, WeightSource
+from slimnets.weights.state_dicts import padding_of
 from tflite.images import Preprocessing
 
 _KNOWN: WeakKeyDictionary[Any, Preprocessing] = WeakKeyDictionary()
@@ -34,7 +37,9 @@ def preprocessing_of(model: Any) -> Preprocessing | None:
 
 
 def images_of(model: Any) -> Preprocessing:
-    """What was noted, else what networks of the model's name expect.
+    """What was noted, else what networks of the model's name and padding expect.
+
+    Of a network whose published weights all want other images than that, it is theirs.
 
     Raises:
         ValueError: no family is known by its name.
@@ -43,14 +48,37 @@ def images_of(model: Any) -> Preprocessing:
     if known is not None:
         return known
     style = style_of_name(model.name)
-    return TORCHVISION if style == INCEPTION and _has_fixed_padding(model) else style
+    if style == INCEPTION and any(padding_of(model)[1]):
+        style = TORCHVISION
+    fitting = [source.preprocessing for source in fitting_sources(model)]
+    if fitting and not any(same_pixels(style, found) for found in fitting):
+        return fitting[0]
+    return style
 
 
-def _has_fixed_padding(model: Any) -> bool:
-    return any(
-        type(layer).__name__ == "ZeroPadding2D" and layer.name.endswith(".pad")
-        for layer in model.layers
-    )
+def fitting_sources(model: Any) -> list[WeightSource]:
+    """The published ImageNet weights that a model may have: of its table, padding and epsilon."""
+    network = of_model(model)
+    same, fixed = padding_of(model)
+    epsilons = {layer.epsilon for layer in model.layers if hasattr(layer, "epsilon")}
+    return [
+        source
+        for source in (sources_for(network.network, network.options) if network else ())
+        if source.of_imagenet
+        and (not (same or fixed) or source.pads_same == bool(same))
+        and (not epsilons or source.epsilon in epsilons)
+    ]
+
+
+def same_pixels(one: Preprocessing, other: Preprocessing) -> bool:
+    """Whether pixels become the same numbers, but for a hundredth of their range."""
+    return one.channels == other.channels and np.allclose(_ends(one), _ends(other), atol=0.02)
+
+
+def _ends(style: Preprocessing) -> np.ndarray:
+    """(2, channels): what pixel 0 and pixel 255 become."""
+    low_high = np.array(style.value_range)[:, None]
+    return (low_high - np.array(style.mean)) / np.array(style.std)
 
 
 def style_of_name(name: str) -> Preprocessing:

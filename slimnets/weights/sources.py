@@ -86,6 +86,11 @@ class WeightSource:
         """Whether the weights need TensorFlow's SAME padding, and not both sides alike."""
         return not self.requires.get("use_explicit_padding", False)
 
+    @property
+    def of_imagenet(self) -> bool:
+        """Whether they are a classifier's of ImageNet."""
+        return self.classes in (1000, 1001)
+
 
 def torchvision(
     network: str,
@@ -94,6 +99,7 @@ def torchvision(
     top5: float | None,
     preprocessing: Preprocessing = TORCHVISION,
     requires: Mapping[str, Any] = MappingProxyType({}),
+    epsilon: float = 1e-5,
     **options: Any,
 ) -> WeightSource:
     """torchvision's file `stem`.pth for the network's function with these options."""
@@ -109,6 +115,7 @@ def torchvision(
         top5=top5,
         options=MappingProxyType(options),
         requires=requires,
+        epsilon=epsilon,
     )
 
 

@@ -192,3 +192,31 @@ def test_a_float32_device_file_is_as_good_as_its_keras_model(tmp_path):
     assert len(set(ours.predicted)) > 5
     alike = evaluation.evaluate(tmp_path / "model.tflite", digits, "val", like="mobilenet_v1")
     assert (alike.confusion == theirs.confusion).all()
+
+
+def small_v4(**options):
+    import slimnets
+
+    norm = {"batch_norm": {"epsilon": 1e-5}}
+    return slimnets.mobilenet_v4_conv_small(
+        (32, 32, 3), num_classes=3, use_explicit_padding=True, arg_scope=norm, **options
+    )
+
+
+def test_where_fitting_weights_differ_in_their_images_nothing_is_guessed(tmp_path):
+    """timm's of MobileNetV4-Conv-S learned from ImageNet's mean and deviation, or from -1..1."""
+    small_v4().save(tmp_path / "v4.keras")
+    message = r"v4\.keras does not say how it takes images.* Pass --like=NAME .*"
+    with pytest.raises(ValueError, match=message + r"e3600_r256_in1k \(-1…1\), .*\(-2\.12…2\.64\)"):
+        evaluation.open_keras(tmp_path / "v4.keras")
+    like = "timm/mobilenetv4_conv_small.e3600_r256_in1k"
+    assert evaluation.open_keras(tmp_path / "v4.keras", like=like).preprocessing.range == (-1, 1)
+
+
+def test_where_they_agree_it_is_theirs():
+    import slimnets
+
+    half = small_v4(depth_multiplier=0.5)  # only one was published, of -1..1
+    assert evaluation.prepare_for(half).range == (-1, 1)
+    fresh = slimnets.mobilenet_v4_conv_small((32, 32, 3), num_classes=3)  # not timm's padding
+    assert evaluation.prepare_for(fresh).range == (-1, 1)
