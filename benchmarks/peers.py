@@ -1,13 +1,14 @@
 """How fast this project's files run beside those that others make of the same networks.
 
-    python benchmarks/peers.py --out=table.md      # about 15 minutes
+    python benchmarks/peers.py --out=docs/peers.md      # about 15 minutes on a quiet machine
 
 For each network and precision, the files race in one process, by turns, on one thread: ours; the
 keras.applications twin by `TFLiteConverter` as TensorFlow's guide shows it; the twin by
 `model.export(format="litert")` (float32); torchvision's through ONNX Runtime and through
 litert-torch, where these are installed (float32). A ratio is one of medians, ours over the best
 peer's: below 1, ours is faster. Weights are random, batch norms have the statistics of the images.
-The table says on which processor, with which versions and on which day it was made.
+The table says on which processor, with which versions and on which day it was made; it is written
+anew after every network, so that a run may be ended. docs/benchmarks.md includes it.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import importlib.util
 import math
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,8 @@ def by_onnx_runtime(name: str) -> Run:
     network = torchvision.models.get_model(name, weights=None).eval()
     image = np.moveaxis(images()[:1], -1, 1).copy()
     with tempfile.TemporaryDirectory() as folder:
-        torch.onnx.export(network, (torch.from_numpy(image),), f"{folder}/net.onnx")
+        with contextlib.redirect_stdout(sys.stderr):
+            torch.onnx.export(network, (torch.from_numpy(image),), f"{folder}/net.onnx")
         session = OnnxSession(f"{folder}/net.onnx", 1)
     return lambda: session.run(image)
 
@@ -152,8 +154,8 @@ def peers(name: str, precision: str, apart) -> dict[str, Run]:
     return found
 
 
-def rows() -> list[tuple[str, str, float, dict[str, float]]]:
-    """(network, precision, our milliseconds, a peer's each)."""
+def rows() -> Iterator[list[tuple[str, str, float, dict[str, float]]]]:
+    """(network, precision, our milliseconds, a peer's each) of all networks that are done."""
     import tflite
     from tflite.measuring.timing import invocation, time_calls
 
@@ -171,7 +173,7 @@ def rows() -> list[tuple[str, str, float, dict[str, float]]]:
             times = {p: t.median for p, t in zip(others, theirs, strict=True)}
             found.append((name, precision, mine.median, times))
             logging.info("%s %s: %.2f ms, %s", name, precision, mine.median, times)
-    return found
+        yield found
 
 
 def table(found: list[tuple[str, str, float, dict[str, float]]]) -> str:
@@ -207,12 +209,13 @@ def table(found: list[tuple[str, str, float, dict[str, float]]]) -> str:
 
 
 def main(argv: list[str]) -> None:
-    text = table(rows())
-    if FLAGS.out:
-        from tflite.files.writing import atomic_writer
+    from tflite.files.writing import write_bytes
 
-        with atomic_writer(FLAGS.out) as file:
-            file.write(text.encode())
+    text = ""
+    for found in rows():
+        text = table(found)
+        if FLAGS.out:
+            write_bytes(FLAGS.out, text.encode())
     print(text)
 
 
