@@ -59,7 +59,7 @@ class _Search:
                 self._of[output] = self._add(position)
             elif self._is_any(position, MOVES) and self._is_shifted(operator):
                 self._of.update(moved(self._flat, position, self._of))
-            elif self._is_any(position, POOLS) and self._is_shifted(operator):
+            elif self._pools(position) and self._is_shifted(operator):
                 shift = self._of[int(operator.inputs[0])].reshape(-1)
                 self._of[output] = shift.reshape(self._zero(output).shape)
             else:
@@ -104,7 +104,7 @@ class _Search:
             return not layer.pads and not layer.shares_weights and labels is not None
         if self._is_sum(position):
             return self._balance(position) is not None or self._accepts(int(operator.outputs[0]))
-        hands_on = self._is_any(position, MOVES | POOLS)
+        hands_on = self._is_any(position, MOVES) or self._pools(position)
         return hands_on and all(self._accepts(int(i)) for i in operator.outputs)
 
     def _balance(self, position: int) -> int | None:
@@ -118,6 +118,10 @@ class _Search:
     def _is_sum(self, position: int) -> bool:
         operator = self._operators[position]
         return self._is_any(position, {"ADD"}) and is_elementwise(self._flat, operator)
+
+    def _pools(self, position: int) -> bool:
+        pools = self._channels.pools_channels
+        return self._is_any(position, POOLS) and pools(self._operators[position])
 
     def _is_any(self, position: int, kinds: set[str] | frozenset[str]) -> bool:
         operator = self._operators[position]

@@ -79,6 +79,16 @@ class Channels:
         """Whether zeros stand around the values."""
         return not self._of[index].all()
 
+    def pools_channels(self, operator: schema.OperatorT) -> bool:
+        """Whether one of `POOLS` averages, or chooses, among values of one channel."""
+        source = int(operator.inputs[0])
+        if flatbuffer.operator_name(self._flat, operator) == "MEAN":
+            axes = constant(self._flat, self._graph.tensors[operator.inputs[1]])
+            rank = len(self._shape(source))
+            if axes is None or not {0, rank - 1}.isdisjoint((axes % rank).ravel().tolist()):
+                return False
+        return self.labels(source) is not None
+
     # --- How labels pass an operator -----------------------------------------------------------
 
     def _pass(self, position: int) -> None:
@@ -91,7 +101,7 @@ class Channels:
             self._pass_convolution(layer)
         elif kind in MOVES and inputs and bend == _NONE:
             self._of.update(moved(self._flat, position, self._of))
-        elif kind in POOLS and bend == _NONE and self._pools_channels(operator):
+        elif kind in POOLS and bend == _NONE and self.pools_channels(operator):
             self._of[outputs[0]] = self._vector(outputs[0], self.labels(inputs[0]))
         elif kind in _SCALABLE and self._reads_once(operator):
             self._of[outputs[0]] = self._of[inputs[0]]
@@ -132,16 +142,6 @@ class Channels:
         sources = activations(self._flat, operator)
         alike = {self._shape(i) for i in (*sources, int(operator.outputs[0]))}
         return list(map(int, operator.inputs)).count(sources[0]) == len(sources) == len(alike)
-
-    def _pools_channels(self, operator: schema.OperatorT) -> bool:
-        """Whether it averages, or chooses, among values of one channel."""
-        source = int(operator.inputs[0])
-        if flatbuffer.operator_name(self._flat, operator) == "MEAN":
-            axes = constant(self._flat, self._graph.tensors[operator.inputs[1]])
-            rank = len(self._shape(source))
-            if axes is None or not {0, rank - 1}.isdisjoint((axes % rank).ravel().tolist()):
-                return False
-        return self.labels(source) is not None
 
     # --- Union and find ------------------------------------------------------------------------
 

@@ -114,6 +114,23 @@ def test_weights_that_two_operators_share_are_left_alone():
     np.testing.assert_array_equal(Session(equalized).run(images), Session(data).run(images))
 
 
+def test_averages_over_channels_get_them_as_they_were():
+    """Spatial attention: a map of the channels' mean, which knows no channel's own shift."""
+    file = FloatFile()
+    picture, size = file.conv(file.last, 4, gains=GAINS), file.size
+    mean = file.op(
+        "MEAN",
+        [picture, file.constant((3,), "int32")],
+        file.activation((1, size, size, 1), "float32"),
+        schema.ReducerOptionsT(keepDims=True),
+    )
+    file.conv(mean, 5)
+    data, images = file.bytes(), file.images()
+    equalized, _ = equalize(data, measure(data, images))
+    expected = Session(data).run(images)
+    assert np.abs(Session(equalized).run(images) - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 def test_centred_sums():
     """Without activations every channel of a residual stream ends up around 0."""
     file = residual()
