@@ -7,23 +7,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import slimnets
 from slimnets import cli, data, dense_evaluation, evaluation
 from slimnets.cli.command_flags import load_recipe
 from slimnets.data import Source
 from slimnets.data.scenes import scenes
-from slimnets.training import default_config, scene_sets, tasks
+from slimnets.training import default_config, recipe, scene_sets, tasks
 from slimnets.training.loop import train
+from slimnets.weights.families import head_layers
 from tflite.images import Preprocessing
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 FILES = {"best.keras", "best.json", "last.keras", "last.json", "labels.txt", "history.csv"}
 
 
-def few(name="builtin:scenes"):
+def few():
     """Twelve scenes a split."""
     whole = data.load("builtin:scenes")
-    parts = {name: part.select(np.arange(12)) for name, part in whole.splits.items()}
-    return Source(name, whole.class_names, parts)
+    parts = {split: part.select(np.arange(12)) for split, part in whole.splits.items()}
+    return Source(whole.name, whole.class_names, parts)
 
 
 def small(recipe):
@@ -45,15 +47,15 @@ def scene(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("recipe", "figure", "labels"),
+    ("name", "figure", "labels"),
     [("detect", "map50", ("0", "1", "7")), ("segment", "miou", ("background", "0", "1", "7"))],
 )
 def test_from_a_recipe_to_a_picture_with_answers(
-    recipe, figure, labels, tmp_path, scene, capsys, monkeypatch
+    name, figure, labels, tmp_path, scene, capsys, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     source = few()
-    result = train(small(recipe), "run", load=lambda _: source)
+    result = train(small(name), "run", load=lambda _: source)
     assert {path.name for path in Path("run").iterdir()} >= {*FILES, "run.html", "result.json"}
     assert tuple(result["classes"]) == labels
     assert 0 <= result[f"val_{figure}"] <= 1
@@ -65,7 +67,7 @@ def test_from_a_recipe_to_a_picture_with_answers(
     measure = {
         "detect": dense_evaluation.evaluate_detector,
         "segment": dense_evaluation.evaluate_segmenter,
-    }[recipe]
+    }[name]
     told = measure(opened, source, "val").to_dict()
     # The network's size is not the pictures': masks are compared at the pictures' own.
     assert abs(told[figure] - result[f"val_{figure}"]) < 0.1
@@ -74,7 +76,7 @@ def test_from_a_recipe_to_a_picture_with_answers(
         == 0
     )
     (answer,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert {one["name"] for one in answer["objects" if recipe == "detect" else "classes"]} <= set(
+    assert {one["name"] for one in answer["objects" if name == "detect" else "classes"]} <= set(
         labels
     )
     assert Image.open("s.png").size == (96, 96)
@@ -144,3 +146,23 @@ def test_a_classifier_is_not_measured_on_scenes():
 def test_fields_of_another_task_are_refused(network, changes, message):
     with pytest.raises(ValueError, match=message):
         tasks.task_of(config_of(network, **changes))
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("network", ["ssdlite", "lraspp"])
+def test_what_a_run_says_of_its_network_builds_the_same_layers_again(network, explicit, tmp_path):
+    """Of classification weights, which decide the padding."""
+    path, shape = tmp_path / "classifier.keras", (64, 64, 3)
+    options = {"depth_multiplier": 0.35, "use_explicit_padding": explicit}
+    slimnets.mobilenet_v3_small(shape, num_classes=5, **options).save(path)
+    config = config_of(network)
+    config.model.weights, config.model.input_size = str(path), shape[:2]
+    config.model.kwargs.backbone = "mobilenet_v3_small"
+    config.model.kwargs.depth_multiplier = 0.35
+    model = recipe.build_model(config, 3)
+    again = slimnets.create_model(network, **recipe.build_options(config, 3))
+    for ours, theirs in zip(model.layers, again.layers, strict=True):
+        assert (ours.name, ours.get_config()) == (theirs.name, theirs.get_config())
+    heads = head_layers(model)
+    assert "layer_2.depthwise.conv" not in heads
+    assert ("extra_1.reduce.conv" if network == "ssdlite" else "head.low.conv") in heads
