@@ -12,7 +12,7 @@ SOURCE is one of
 for detectors (ssdlite) and segmenters (lraspp, deeplab_v3) one of
   voc:FOLDER        Pascal VOC: Annotations/ and JPEGImages/, or .xml files beside the pictures
   coco:FILE,FOLDER  COCO's JSON and the pictures' folder; coco:FOLDER of train/, valid/
-  yolo:FOLDER       images/, labels/ and classes.txt
+  yolo:FOLDER       images/, labels/ and classes.txt or data.yaml
   csv:FILE          with the columns path, class, ymin, xmin, ymax, xmax in pixels
   masks:FOLDER      images/, masks/ of PNGs with class numbers, and classes.txt
   builtin:scenes    digits on photographs, boxes and masks

@@ -74,10 +74,14 @@ def _places(kind: str, path: str) -> dict[str, str]:
     root = Path(path).expanduser()
     if "," in path or not root.is_dir():
         return {"train": str(root)}
-    folders = {split_name(one.name): one for one in sorted(root.iterdir()) if one.is_dir()}
+    # Ultralytics' folders have the splits inside of images/ and labels/.
+    inner = root / "labels" if kind == "yolo" and (root / "labels" / "train").is_dir() else root
+    folders = {split_name(one.name): one for one in sorted(inner.iterdir()) if one.is_dir()}
     if "train" not in folders:
         return {"train": _json(root) if kind == "coco" else str(root)}
     places = {name: folders[name] for name in ("train", "val", "test") if name in folders}
+    if inner != root:
+        return {name: f"{root},{place.name}" for name, place in places.items()}
     return {n: _json(place) if kind == "coco" else str(place) for n, place in places.items()}
 
 

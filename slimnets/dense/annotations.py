@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from slimnets.dense.assignment import Objects, complaint_of
+from slimnets.dense.yolo_names import listed_names
 
 # What tools put first in their lists of classes, and what is no class of boxes.
 BACKGROUND = ("background", "__background__", "_background_")
@@ -61,8 +62,8 @@ def read_annotations(source: str, class_names: Sequence[str] | None = None) -> A
     Args:
         source: "voc:FOLDER" (Annotations/*.xml and JPEGImages/, or the .xml files beside the
             pictures); "coco:FILE.json" or "coco:FILE.json,FOLDER" of its pictures; "yolo:FOLDER"
-            (images/ and labels/, or .txt files beside the pictures, and classes.txt); "csv:FILE"
-            with the columns path, class, ymin, xmin, ymax, xmax in pixels.
+            (images/ and labels/, or .txt files beside the pictures, and classes.txt or data.yaml);
+            "csv:FILE" with the columns path, class, ymin, xmin, ymax, xmax in pixels.
         class_names: those that count, in their order (the training's, for a validation set); boxes
             of others are left out and told. None: all that occur, sorted; YOLO's and COCO's in
             the order of their lists.
@@ -130,6 +131,12 @@ def _size(path: Path) -> tuple[int, int]:
 
     with Image.open(path) as picture:
         return picture.size[1], picture.size[0]
+
+
+def with_lists(folder: Path) -> tuple[Path, ...]:
+    """Where a list of classes may be: in the folder, and above one of a split."""
+    is_split = folder.name.lower() in ("train", "val", "valid", "validation", "test")
+    return (folder, folder.parent) if is_split else (folder,)
 
 
 def picture_beside(stem: str, *folders: Path) -> Path | None:
@@ -200,14 +207,13 @@ def _coco(place: str) -> tuple[list[_Picture], list[str]]:
 
 def _yolo(place: str) -> tuple[list[_Picture], list[str] | None]:
     """A line a box: class, x and y of its centre, width, height, in fractions."""
-    root = Path(place)
-    folder = root / "labels" if (root / "labels").is_dir() else root
-    lists = (root / name for name in ("classes.txt", "obj.names", "labels.txt"))
-    listed = next((file.read_text("utf-8").split("\n") for file in lists if file.is_file()), [])
-    names = [name.strip() for name in listed if name.strip()]
+    name, _, split = place.partition(",")
+    root = Path(name)
+    folder = (root / "labels" if (root / "labels").is_dir() else root) / split
+    names = listed_names(*with_lists(root))
     pictures = []
     for file in sorted(folder.glob("*.txt")):
-        path = picture_beside(file.stem, root / "images", folder)
+        path = picture_beside(file.stem, root / "images" / split, folder)
         if path is None:  # the list of classes, notes
             continue
         boxes = []

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slimnets.dense.annotations import BACKGROUND, picture_beside
+from slimnets.dense.annotations import BACKGROUND, picture_beside, with_lists
 from slimnets.dense.losses import IGNORED
 
 _PICTURES, _MASKS = ("images", "JPEGImages"), ("masks", "SegmentationClass")
@@ -95,8 +95,8 @@ def _first(root: Path, names: Sequence[str]) -> Path:
 
 
 def _listed(root: Path) -> tuple[str, ...]:
-    """The names of values in the folder's list, or in that of the folder above it."""
-    places = (folder / name for folder in (root, root.parent) for name in _LISTS)
+    """The names of values in the folder's list; of a split's, in that above it."""
+    places = (folder / name for folder in with_lists(root) for name in _LISTS)
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         return ()

@@ -47,6 +47,19 @@ def test_pascal_vocs_own_lists_are_its_splits(tmp_path):
     assert [len(source.splits[name]) for name in ("train", "val")] == [3, 1]
 
 
+def test_yolos_splits_may_be_inside_of_images_and_labels(tmp_path):
+    for split in ("train", "val"):
+        for name in ("images", "labels"):
+            (tmp_path / name / split).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / split / "a.png")
+        (tmp_path / "labels" / split / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text("names: ['cat', 'dog']\n")
+    source = data.load(f"yolo:{tmp_path}")
+    assert {name: len(part) for name, part in source.splits.items()} == {"train": 1, "val": 1}
+    assert source.class_names == ("cat", "dog")
+    assert source.splits["val"].objects[0][1].tolist() == [1]
+
+
 def test_a_class_that_only_validation_has_is_refused(tmp_path):
     voc(tmp_path / "train", {"a": ["cat"]})
     voc(tmp_path / "val", {"b": ["fox"]})

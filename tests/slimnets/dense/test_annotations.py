@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import slimnets
+from slimnets.dense.yolo_names import listed_names
 
 # 40 high, 80 wide; rows 10 to 19 (inclusive) and columns 20 to 59, a cat.
 BOX = [0.25, 0.25, 0.5, 0.75]
@@ -103,3 +104,25 @@ def test_what_is_not_there_is_said(folder):
         slimnets.read_annotations("labelme:x")
     with pytest.raises(FileNotFoundError, match="is not there"):
         slimnets.read_annotations(f"voc:{folder / 'nowhere'}")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "names: ['cat', 'big dog']\nnc: 2",
+        "names: [cat, big dog]  # all\nnc: 2",
+        "names: {0: cat, 1: 'big dog'}\n",
+        "path: x\nnames:\n  0: cat  # purrs\n  1: 'big dog'\nnc: 2",
+        "names:\n- cat\n- big dog\n",
+        "names: ['cat',\n  'big dog']\n",
+    ],
+)
+def test_yolos_names_may_stand_in_data_yaml(tmp_path, names):
+    (tmp_path / "data.yaml").write_text(names)
+    assert listed_names(tmp_path / "train", tmp_path) == ["cat", "big dog"]
+
+
+def test_a_data_yaml_of_another_form_is_refused(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: &all [cat, dog]\n")
+    with pytest.raises(ValueError, match=r"data\.yaml: its names cannot be read.*classes\.txt"):
+        listed_names(tmp_path)
