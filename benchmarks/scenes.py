@@ -19,6 +19,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from absl import logging
 
 import slimnets
 import tflite
@@ -162,6 +163,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--as-it-is", action="store_true")
     chosen = parser.parse_args()
+    logging.set_verbosity(logging.INFO)
     task, source = chosen.task, data.load("builtin:scenes")
     file = trained(task, chosen)
     opened = open_dense(file)

@@ -106,10 +106,16 @@ def open_dense(
     if is_detector(file.model):
         return Detector(path, delegate=delegate)
     graph = file.model.subgraphs[0]
-    if len(graph.outputs) != 1 or len(graph.tensors[graph.outputs[0]].shape) != 4:
+    outputs = [graph.tensors[index] for index in _values(graph.outputs)]
+    if len(outputs) != 1 or len(_values(outputs[0].shape)) != 4:
         return None
     predictor = Predictor(path, delegate=delegate)
     return Segmenter(lambda images: predictor.predict(list(images)), tuple(predictor.labels))
+
+
+def _values(array: Any) -> Sequence[int]:
+    """Of a flatbuffer's vector, which is None where it is empty."""
+    return () if array is None else array
 
 
 def _of_keras(file: KerasFile) -> KerasFile | KerasDetector | Segmenter:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import slimnets
+import tflite
 from slimnets import cli, data, dense_evaluation, evaluation
 from slimnets.cli.command_flags import load_recipe
 from slimnets.data import Source
@@ -80,6 +81,17 @@ def test_from_a_recipe_to_a_picture_with_answers(
         labels
     )
     assert Image.open("s.png").size == (96, 96)
+    if name == "segment":  # of a detector, the documentation's own page does it
+        file = evaluation.open_keras("run/best.keras")
+        tflite.convert(
+            file.model,
+            "best.tflite",
+            precision="float32",
+            preprocessing=file.preprocessing,
+            labels=file.labels,
+        )
+        again = measure(dense_evaluation.open_dense("best.tflite"), source, "val").to_dict()
+        assert again["miou"] == pytest.approx(told["miou"], abs=1e-3)
 
 
 def test_a_training_that_goes_on_sees_what_it_would_have_seen():
