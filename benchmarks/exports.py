@@ -27,8 +27,10 @@ def main(argv: list[str]) -> None:
 
     failed = []
     for name in slimnets.list_models(FLAGS.pattern):
-        size = FLAGS.size or slimnets.model_info(name).size
-        model = slimnets.create_model(name, input_shape=(size, size, 3), prediction_fn=None)
+        info = slimnets.model_info(name)
+        size = FLAGS.size or info.size
+        logits = {"prediction_fn": None} if info.task == "classify" else {}
+        model = slimnets.create_model(name, input_shape=(size, size, 3), **logits)
         rng = np.random.default_rng(0)
         images = rng.uniform(-1, 1, (8, size, size, 3)).astype(np.float32)
         for layer in model.layers:

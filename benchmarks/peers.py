@@ -1,6 +1,6 @@
 """How fast this project's files run beside those that others make of the same networks.
 
-    python benchmarks/peers.py --out=docs/peers.md      # about 15 minutes on a quiet machine
+    python benchmarks/peers.py --out=table.md      # about 15 minutes on a quiet machine
 
 For each network and precision, the files race in one process, by turns, on one thread: ours; the
 keras.applications twin by `TFLiteConverter` as TensorFlow's guide shows it; the twin by
@@ -8,7 +8,7 @@ keras.applications twin by `TFLiteConverter` as TensorFlow's guide shows it; the
 litert-torch, where these are installed (float32). A ratio is one of medians, ours over the best
 peer's: below 1, ours is faster. Weights are random, batch norms have the statistics of the images.
 The table says on which processor, with which versions and on which day it was made; it is written
-anew after every network, so that a run may be ended. docs/benchmarks.md includes it.
+anew after every network, so that a run may be ended.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from absl import app, flags, logging
@@ -43,6 +44,17 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 VERSIONS = ("tensorflow", "keras", "ai-edge-litert", "torch", "torchvision", "onnxruntime")
 
 Run = Callable[[], object]
+_MOST_SPREAD = 2.0
+
+
+class Row(NamedTuple):
+    """One network in one precision: medians in milliseconds, ours and of each peer."""
+
+    network: str
+    precision: str
+    ms: float
+    peers: dict[str, float]
+    steady: bool
 
 
 def images() -> np.ndarray:
@@ -154,12 +166,12 @@ def peers(name: str, precision: str, apart) -> dict[str, Run]:
     return found
 
 
-def rows() -> Iterator[list[tuple[str, str, float, dict[str, float]]]]:
-    """(network, precision, our milliseconds, a peer's each) of all networks that are done."""
+def rows() -> Iterator[list[Row]]:
+    """Those of all networks that are done, whenever one is."""
     import tflite
     from tflite.measuring.timing import invocation, time_calls
 
-    found = []
+    found: list[Row] = []
     for name in FLAGS.networks or NETWORKS:
         application = NETWORKS[name][0]
         model, apart = ours(name), None if application is None else twin(application)
@@ -171,38 +183,42 @@ def rows() -> Iterator[list[tuple[str, str, float, dict[str, float]]]]:
             calls = [invocation(file.bytes), *others.values()]
             mine, *theirs = time_calls(calls, runs=FLAGS.turns, most_seconds=60)
             times = {p: t.median for p, t in zip(others, theirs, strict=True)}
-            found.append((name, precision, mine.median, times))
+            steady = all(t.p90 < _MOST_SPREAD * t.p10 for t in (mine, *theirs))
+            found.append(Row(name, precision, mine.median, times, steady))
             logging.info("%s %s: %.2f ms, %s", name, precision, mine.median, times)
         yield found
 
 
-def table(found: list[tuple[str, str, float, dict[str, float]]]) -> str:
+def table(found: list[Row]) -> str:
     from tflite.measuring.processor import this_processor
 
     used = []
     for package in VERSIONS:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             used.append(f"{package} {importlib.metadata.version(package)}")
-    float32 = {name: mine for name, precision, mine, _ in found if precision == "float32"}
+    float32 = {row.network: row.ms for row in found if row.precision == "float32"}
     lines = [
         f"{this_processor()}; {', '.join(used)}; {datetime.date.today()}; one thread, "
         f"{FLAGS.size}×{FLAGS.size}, medians of {FLAGS.turns} runs by turns. The machine is "
-        "shared: read ratios.",
+        "shared: read ratios. One with a ? is of times that were too unsteady (more than "
+        f"{_MOST_SPREAD:g} between the 10th and the 90th percentile) and counts in no mean.",
         "",
         "| network | precision | ms | / own float32 | / best peer | peers, ms |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     ratios: dict[str, list[float]] = {}
-    for name, precision, mine, times in found:
-        ratio = "–"
-        if times:
-            ratios.setdefault(precision, []).append(mine / min(times.values()))
-            ratio = f"{ratios[precision][-1]:.2f}"
-        others = ", ".join(f"{peer} {ms:.2f}" for peer, ms in times.items()) or "none here"
-        own = mine / float32[name]
-        lines.append(f"| {name} | {precision} | {mine:.2f} | {own:.2f} | {ratio} | {others} |")
+    for row in found:
+        ratio, doubt = "–", "" if row.steady else "?"
+        if row.peers:
+            best = row.ms / min(row.peers.values())
+            ratio = f"{best:.2f}{doubt}"
+            if row.steady:
+                ratios.setdefault(row.precision, []).append(best)
+        others = ", ".join(f"{peer} {ms:.2f}" for peer, ms in row.peers.items()) or "none here"
+        cells = row.network, row.precision, f"{row.ms:.2f}", f"{row.ms / float32[row.network]:.2f}"
+        lines.append(f"| {' | '.join(cells)}{doubt} | {ratio} | {others} |")
     means = {p: math.exp(sum(map(math.log, r)) / len(r)) for p, r in ratios.items()}
-    said = ", ".join(f"{precision} {mean:.2f}" for precision, mean in means.items())
+    said = ", ".join(f"{precision} {mean:.2f}" for precision, mean in means.items()) or "none"
     return (
         "\n".join([*lines, "", f"Geometric means of the ratios to the best peer: {said}."]) + "\n"
     )
