@@ -49,6 +49,8 @@ CASES = {
     "timm_mobilenet_edgetpu_v2_l": ("mobilenet_edgetpu_v2_l", 96, _EDGETPU),
     "timm_efficientnet_lite0": ("efficientnet_lite0", 96, _LITE),
     "timm_tf_efficientnet_lite0": ("tf_efficientnet_lite0", 96, _LITE),
+    "timm_tf_efficientnet_lite1": ("tf_efficientnet_lite1", 96, _LITE),
+    "timm_tf_efficientnet_lite3": ("tf_efficientnet_lite3", 96, _LITE),
     "timm_tf_efficientnet_lite2_97px": ("tf_efficientnet_lite2", 97, _LITE),
 }
 

@@ -97,6 +97,7 @@ TIMM = {  # golden file: builder, arguments; the files' names begin with timm's 
     "timm_mobilenet_edgetpu_v2_l": ("mobilenet_edgetpu_v2_l", FIXED),
     "timm_efficientnet_lite0": ("efficientnet_lite0", FIXED),
     "timm_tf_efficientnet_lite0": ("efficientnet_lite0", {}),
+    **{f"timm_tf_efficientnet_lite{n}": (f"efficientnet_lite{n}", {}) for n in (1, 3)},
     "timm_tf_efficientnet_lite2_97px": ("efficientnet_lite2", {}),
 }
 
