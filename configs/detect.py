@@ -23,6 +23,7 @@ def get_config():
     config.data.source = "builtin:scenes"
     config.data.object_crops = True
     config.data.color = 0.5
+    config.data.flip = False  # digits; photographs may be mirrored
 
     config.head.epochs = 40
     config.head.learning_rate = 2e-3

@@ -23,6 +23,7 @@ def get_config():
 
     config.data.source = "builtin:scenes"
     config.data.color = 0.5
+    config.data.flip = False  # digits; photographs may be mirrored
 
     config.head.epochs = 30
     config.head.learning_rate = 2e-3

@@ -22,8 +22,9 @@ cifar100, detect, digits, fashion_mnist, finetune, folder, imagenet_mobilenet_v1
 imagenet_mobilenet_v2, imagenet_mobilenet_v3, imagenet_shufflenet_v1, imagenet_shufflenet_v2,
 imagenet_squeezenet, segment, vww. The flags go before the recipe. With weights to start from
 (imagenet, or a file) the recipe is finetune: first the new classifier on features that are computed
-once, then all layers; of a detector detect, of a segmenter segment, both on MobileNetV2. What is in
-the data, and what is wrong with it, is told before anything is built.
+once, then all layers; of a detector detect, of a segmenter segment, both on MobileNetV2 and, of
+your pictures, at 320×320. What is in the data, and what is wrong with it, is told before anything
+is built.
 
 The folder receives best.keras, last.keras, best.json (what it is), labels.txt, history.csv,
 curves.png, run.html (a page about it all: curves, confusion, worst mistakes, data, config),
@@ -72,6 +73,7 @@ _SHORT = {
 }
 
 _RECIPES = {"detect": "detect", "segment": "segment"}
+_PHOTOS = (320, 320)
 
 
 def define_flags(define: Flags) -> None:
@@ -167,6 +169,8 @@ def _default_recipe(given: Mapping[str, Any]) -> ConfigDict:
     running.check_network(network)
     if recipe := _RECIPES.get(model_info(network).task):
         config = load_recipe(recipe).unlock()
+        if source != config.data.source:  # photographs, no digits: finer, and they may be mirrored
+            config.model.input_size, config.data.flip = _PHOTOS, True
         if not given.get("model.weights"):
             config.model.weights, config.model.freeze_batch_norm, config.head.epochs = "", False, 0
         return config

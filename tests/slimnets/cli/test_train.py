@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from slimnets import cli
+from slimnets.cli import train
+from slimnets.training.config import check_config
 from tests.helpers.tiny_training import make_tiny
 
 DIGITS = str(Path(__file__).parents[3] / "configs" / "digits.py")
@@ -145,3 +147,20 @@ def test_short_flags_go_before_a_recipe():
     assert (config.data.source, config.epochs, config.batch_size) == ("folder:photos", 1, 8)
     assert (config.learning_rate.peak, config.model.input_size) == (0.01, (32, 32))
     assert config.model.name == "mobilenet_v1_025"
+
+
+@pytest.mark.parametrize(
+    ("source", "weights", "size", "flip", "head"),
+    [
+        ("builtin:scenes", "imagenet", (160, 160), False, 40),
+        ("voc:photos", "imagenet", (320, 320), True, 40),
+        ("voc:photos", None, (320, 320), True, 0),
+    ],
+)
+def test_a_detector_has_a_recipe_of_its_own(source, weights, size, flip, head):
+    given = {"model.name": "ssdlite", "data.source": source, "model.weights": weights}
+    config = train._default_recipe(given)
+    assert config.model.kwargs.backbone == "mobilenet_v2"
+    assert (config.model.input_size, config.data.flip, config.head.epochs) == (size, flip, head)
+    config.update_from_flattened_dict({name: value for name, value in given.items() if value})
+    check_config(config)
