@@ -20,6 +20,12 @@ def errors_named(name: str) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
+        if "failed to invoke" in reason:
+            raise ValueError(
+                f"{name}: LiteRT stopped ({reason}). The operator is not defined for all that "
+                "images make of its input: a root of what int8 rounds below 0 is not. Bound it in "
+                "the model, as by keras.ops.maximum(x, 0.001), or convert to float16."
+            ) from error
         raise ValueError(
             f"{name}: LiteRT cannot run this file ({reason}); convert it again, or update "
             "ai-edge-litert if the file is newer."

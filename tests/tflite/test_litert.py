@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 import slimnets
 import tflite
 from tests.helpers.flatgraph import FlatGraph
+from tflite.runtime import errors_named
 
 _NOTE = "XNNPACK delegate"
 
@@ -73,3 +74,11 @@ def test_no_other_module_makes_interpreters():
         if re.search(r"ai_edge_litert\.interpreter|\bInterpreter\(", path.read_text("utf-8"))
     }
     assert makers == {"litert.py"}
+
+
+def test_what_an_operator_is_not_defined_for_gets_a_way_out():
+    with (
+        pytest.raises(ValueError, match=r"x\.tflite: LiteRT stopped.*keras\.ops\.maximum"),
+        errors_named("x.tflite"),
+    ):
+        raise RuntimeError("Sqrt is only defined for non-negative values (SQRT) failed to invoke.")

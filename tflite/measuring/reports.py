@@ -12,6 +12,7 @@ from tflite.files.records import human_bytes
 from tflite.measuring.agreement import Agreement
 from tflite.measuring.inspector import inspect
 from tflite.measuring.timing import invocation, time_calls
+from tflite.runtime import errors_named
 from tflite.targets import Target
 
 if TYPE_CHECKING:
@@ -143,7 +144,11 @@ def report_on(
     quantizing: "Outcome | None" = None,
     kept: Kept | None = None,
 ) -> ConversionReport:
-    """The report on a finished file; runs it a few times to take the time."""
+    """The report on a finished file; runs it a few times to take the time.
+
+    Raises:
+        ValueError: it does not run on every image.
+    """
     found = inspect(data)
     outside: dict[str, int] = {}
     for index in found.runtime.outside if found.runtime else ():
@@ -159,7 +164,7 @@ def report_on(
         partitions=len(found.runtime.partitions) if found.runtime else None,
         outside=outside,
         arena_bytes=found.runtime.arena_bytes if found.runtime else None,
-        milliseconds=time_calls([invocation(data)], **_TIMED)[0].median,
+        milliseconds=_milliseconds(data),
         agreement=agreement,
         agreement_images=agreement_images,
         edgetpu=check_edgetpu(data) if target.runs_on_edgetpu else None,
@@ -168,6 +173,11 @@ def report_on(
         quantizing=quantizing,
         kept=kept,
     )
+
+
+def _milliseconds(data: bytes) -> float:
+    with errors_named("the file, of a black image"):
+        return time_calls([invocation(data)], **_TIMED)[0].median
 
 
 def price_of(patterns: Sequence[str], data: bytes, unkept: bytes) -> Kept:
