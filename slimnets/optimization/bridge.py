@@ -46,7 +46,8 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
             layer; functional models inside it are written out in place. It is not modified.
 
     Returns:
-        A tf_keras model whose outputs agree to 1e-5 of the greatest.
+        A tf_keras model whose outputs agree to 1e-5 of the greatest. That is float32's rounding:
+        each of the two may be as far from what float64 gives.
 
     Raises:
         TypeError: no Keras 3 model.
