@@ -7,17 +7,27 @@ Each is trained once, for three epochs of 48×48 pixels (their stride of 32 leav
 on the 54,000 training images that are not held out: 4 to 8 minutes on one core. It is kept in
 `--folder`, where other benchmarks find it. The data are Debian's package dataset-fashion-mnist, or
 Keras's download. Accuracy is over the whole test set of 10,000 images, whose standard error is 0.3
-points; but float and int8 see the same images, so their difference is known far better.
+points; but float and int8 see the same images, so their difference is known far better. Beside it
+stand the share of equal answers and, on the first 500 test images, the SQNR of the logits and of
+the worst layer, and what activation_floor.py finds of rounded activations alone.
 """
 
+import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import activation_floor
 from absl import app, flags, logging
+from conformance import Row, lines, write
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
 FLAGS = flags.FLAGS
 # Name of ours → the catalogue's, and what its function is called with.
@@ -35,6 +45,7 @@ SIZE = 48
 EPOCHS = 3
 BATCH = 128
 SOURCE = "fashion_mnist"
+JUDGED = 500
 
 
 def folder() -> Path:
@@ -63,14 +74,17 @@ def trained(name: str, place: Path) -> Path:
     return Path(train(config, place)["checkpoint"])
 
 
-def accuracies(path: Path, efforts: list[str]) -> dict[str, float]:
-    """Top-1 on the test set of the float network and of its int8 files, by effort."""
+def rows(name: str, path: Path, efforts: list[str]) -> Iterator[Row]:
+    """The float network, its int8 files by effort, and its activations alone in 8 bits."""
     import tflite
     from slimnets import data, evaluation
 
     source = data.load(SOURCE)
     opened = evaluation.open_keras(path)
-    found = {"float": evaluation.evaluate(path, source, "test").top1}
+    judged = opened.preprocessing(list(source.splits["test"].images[:JUDGED]))
+    true = evaluation.evaluate(path, source, "test")
+    about = (name, "Fashion-MNIST", "10,000 test images")
+    yield Row(*about, "float", accuracy=round(true.top1, 4))
     images = data.calibration_images(SOURCE, opened.preprocessing)
     for effort in efforts:
         file = path.with_name(f"int8_{effort}.tflite")
@@ -82,21 +96,48 @@ def accuracies(path: Path, efforts: list[str]) -> dict[str, float]:
             labels=source.class_names,
             effort=effort,
         )
-        found[effort] = evaluation.evaluate(file, source, "test").top1
-    return found
+        found = evaluation.evaluate(file, source, "test")
+        yield Row(
+            *about,
+            f"int8, effort {effort}",
+            accuracy=round(found.top1, 4),
+            agreement=round(float((found.predicted == true.predicted).mean()), 4),
+            **decibels(opened.model, file, judged),
+        )
+    floor = activation_floor.sqnr_db(opened.model, images, judged)
+    yield Row(*about, "8-bit activations, float weights", sqnr_db=round(floor, 1))
+
+
+def decibels(model: "keras.Model", file: Path, images: "np.ndarray") -> dict[str, float]:
+    """SQNR of the logits, and of the layer that has the least."""
+    import keras
+
+    import tflite
+    from tflite.quantizing.judging import before_probabilities
+
+    logits = keras.Model(model.inputs, model.layers[-1].input)
+    found = tflite.compare(logits, before_probabilities(file.read_bytes()), images)
+    layers = tflite.quantization_report(model, file, images).layers
+    return {
+        "sqnr_db": round(found.sqnr_db, 1),
+        "worst_layer_db": round(min(layer.sqnr_db for layer in layers), 1),
+    }
 
 
 def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     place = Path(FLAGS.folder) if FLAGS.folder else folder()
-    table = {}
+    table = []
     for name in FLAGS.networks:
-        table[name] = accuracies(trained(name, place), FLAGS.efforts)
+        found = list(rows(name, trained(name, place), FLAGS.efforts))
+        table += found
         if not FLAGS.json:
-            cells = "  ".join(f"{kind} {value:.2%}" for kind, value in table[name].items())
-            print(f"{name:24} {cells}", flush=True)
+            for line in itertools.islice(lines(found), 1 if len(table) > len(found) else 0, None):
+                print(line, flush=True)
+    if FLAGS.out:
+        write(Path(FLAGS.out), f"python benchmarks/fashion_networks.py --out={FLAGS.out}", table)
     if FLAGS.json:
-        print(json.dumps(table))
+        print(json.dumps([asdict(row) for row in table]))
 
 
 if __name__ == "__main__":
@@ -105,5 +146,8 @@ if __name__ == "__main__":
         "efforts", ["fast", "normal"], ["fast", "normal", "high"], "Int8 files to measure."
     )
     flags.DEFINE_string("folder", None, "Where networks are kept; SLIMNETS_HOME by default.")
-    flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")
+    flags.DEFINE_bool("json", False, "Print a JSON list instead of a table.")
+    flags.DEFINE_string(
+        "out", None, "Also write the rows to this file, as tests/conformance has it."
+    )
     app.run(main)

@@ -22,6 +22,15 @@ def table(conformance, name):
     return {(row.network, row.images, row.form): row for row in rows}
 
 
+def test_full_int8_is_within_0_3_points_of_float_on_fashion_mnist(conformance):
+    rows = table(conformance, "fashion_mnist")
+    judged = [row for row in rows.values() if row.form == "int8, effort normal"]
+    assert len(judged) >= 5
+    for row in judged:
+        assert row.accuracy >= rows[row.network, row.images, "float"].accuracy - 0.003, row.network
+        assert row.worst_layer_db is None or row.worst_layer_db >= 10, row.network
+
+
 def test_every_table_prints(conformance):
     paths = sorted(conformance.FOLDER.glob("*.yaml"))
     printed = [*conformance.lines(row for path in paths for row in conformance.read(path))]
