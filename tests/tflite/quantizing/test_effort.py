@@ -11,11 +11,11 @@ from tests.helpers.lively import lively
 SIZE = 24
 
 
-def pictures(count: int, seed: int) -> np.ndarray:
+def pictures(count: int, seed: int, size: int = SIZE) -> np.ndarray:
     """Smooth coloured blots in -1 .. 1."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(-1, 1, (count, 6, 6, 3)).astype(np.float32)
-    return np.asarray(keras.ops.image.resize(coarse, (SIZE, SIZE), "bicubic")).clip(-1, 1)
+    return np.asarray(keras.ops.image.resize(coarse, (size, size), "bicubic")).clip(-1, 1)
 
 
 def block(x, activation="relu6", residual=True):
