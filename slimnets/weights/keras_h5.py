@@ -49,7 +49,20 @@ def layers(file: Any) -> list[tuple[str, Mapping[str, Any]]]:
         return []
     config = json.loads(text)
     check_config(config)
-    return [(layer["class_name"], layer["config"]) for layer in config["config"]["layers"]]
+    return [_checked(layer["class_name"], layer["config"]) for layer in config["config"]["layers"]]
+
+
+def _checked(kind: Any, config: Any) -> tuple[str, Mapping[str, Any]]:
+    if not isinstance(kind, str) or not isinstance(config, dict):
+        raise ValueError("its description of a layer is none")
+    for key in ("kernel_size", "strides", "dilation_rate"):
+        sizes = config.get(key, 1)
+        sizes = sizes if isinstance(sizes, list) and sizes else [sizes]
+        if not all(isinstance(size, int) for size in sizes):
+            raise ValueError(f"a layer has the {key} {config[key]!r:.80}")
+    if not isinstance(config.get("epsilon", 1e-3), float | int):
+        raise ValueError(f"a layer has the epsilon {config['epsilon']!r:.80}")
+    return kind, config
 
 
 def _names(group: Any, attribute: str) -> list[str]:

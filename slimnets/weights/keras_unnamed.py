@@ -88,7 +88,9 @@ def _as_convolution(dense: np.ndarray) -> np.ndarray:
 def epsilons(model: Any, layers: Layers) -> dict[str, float]:
     """Those of the file's batch normalizations, by the names of ours."""
     ours = [layer.name for layer in model.layers if hasattr(layer, "epsilon")]
-    theirs = [config["epsilon"] for kind, config in layers if kind == "BatchNormalization"]
+    theirs = [
+        config.get("epsilon", 1e-3) for kind, config in layers if kind == "BatchNormalization"
+    ]
     return dict(zip(ours, theirs, strict=False))
 
 
@@ -142,7 +144,7 @@ def _all_steps(layers: Layers) -> Iterator[tuple[str, str]]:
             yield name, "1×1 convolution, stride 1"
         elif kind == "ReLU":
             most = config.get("max_value")
-            yield name, "relu" if most is None else f"relu{most:g}"
+            yield name, "relu" if most is None else f"relu{most}".removesuffix(".0")
         elif kind in _POOLS:
             yield name, f"average of {config.get('pool_size', 'the map')}"
         elif kind != "Activation":
@@ -154,11 +156,12 @@ def _all_steps(layers: Layers) -> Iterator[tuple[str, str]]:
 
 def _convolution(kind: str, config: Mapping[str, Any]) -> str:
     kernel, stride, rate = (
-        [*config.get(key, (1, 1))] for key in ("kernel_size", "strides", "dilation_rate")
+        [sizes] * 2 if isinstance(sizes := config.get(key, 1), int) else sizes
+        for key in ("kernel_size", "strides", "dilation_rate")
     )
     padding = f", padding {config.get('padding')}" if max(kernel) > 1 else ""
     extra = f", dilation {rate}" if max(rate) > 1 else ""
     groups = config.get("groups", 1)
-    extra += f", {groups} groups" if groups > 1 else ""
+    extra += f", {groups} groups" if groups != 1 else ""
     sides = "×".join(map(str, kernel))
     return f"{sides} {_CONVOLUTIONS[kind]}, stride {max(stride)}{padding}{extra}"

@@ -100,6 +100,25 @@ def test_weights_without_their_model_do_not_tell_enough(saved, tmp_path):
         load_weights(build(arg_scope=PLAIN), tmp_path / "weights.h5")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"kernel_size": [3, 3]', '"kernel_size": "wide"'),
+        ('"epsilon": 0.001', '"epsilon": []'),
+        ('"layers": [', '"layers": [3, '),
+        ("{", ""),
+    ],
+)
+def test_a_damaged_description_is_told(saved, tmp_path, change):
+    path = tmp_path / "damaged.h5"
+    path.write_bytes(saved[0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["model_config"].replace(*change, 1)
+        file.attrs.modify("model_config", text)
+    with pytest.raises(ValueError, match=r"damaged\.h5 is not a readable weight file of Keras"):
+        load_weights(build(arg_scope=PLAIN), path)
+
+
 def test_the_command_makes_a_file_that_knows_how_mlperf_prepared_its_images(saved, tmp_path):
     out = tmp_path / "vww.keras"
     words = ["mobilenet_v1_025", f"{saved[0]}", f"{out}", "--num_classes=2", f"--input_size={SIZE}"]
