@@ -216,7 +216,7 @@ def keep(table: list[Row], path: Path) -> None:
         )
         for row in table
     )
-    conformance.write(path, f"python benchmarks/quantization.py --out={path.name}", rows)
+    conformance.write(path, f"python benchmarks/quantization.py --out={path}", rows)
 
 
 def processor() -> str:

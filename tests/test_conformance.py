@@ -31,6 +31,16 @@ def test_full_int8_is_within_0_3_points_of_float_on_fashion_mnist(conformance):
         assert row.worst_layer_db is None or row.worst_layer_db >= 10, row.network
 
 
+def test_mobilenet_v2_keeps_more_in_int8_than_by_other_tools(conformance):
+    rows = table(conformance, "mobilenet_v2")
+    ours = rows.pop(("mobilenet_v2", "crops", "int8, effort normal"))
+    assert ours.sqnr_db >= 22
+    assert ours.kl <= 0.018
+    for (_, images, form), other in rows.items():
+        if images == "crops" and form.startswith("int8") and "effort" not in form:
+            assert (other.sqnr_db, -other.kl) < (ours.sqnr_db, -ours.kl), form
+
+
 def test_every_table_prints(conformance):
     paths = sorted(conformance.FOLDER.glob("*.yaml"))
     printed = [*conformance.lines(row for path in paths for row in conformance.read(path))]
