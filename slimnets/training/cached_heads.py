@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from slimnets.training.transfer import uncompiled_copy
 from slimnets.weights.families import head_layers
 
 _MOST_BYTES = 1 << 30
@@ -26,9 +27,7 @@ def train_heads(
         train_set: batches of (images, targets), others each time.
         compiled: losses for `compile`.
     """
-    # Of a model that was never compiled: losses and schedules cannot be copied.
-    copy = keras.models.clone_model(keras.Model(model.input, model.output, name=model.name))
-    copy.set_weights(model.get_weights())
+    copy = uncompiled_copy(model)
     names = head_layers(copy)
     edges = _edges(copy, names)
     body, head = keras.Model(copy.input, edges), keras.Model(edges, copy.output)

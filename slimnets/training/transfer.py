@@ -30,8 +30,7 @@ def train_head(
         preprocess: of the network.
     """
     # A copy is taken apart: a layer of two models has no single input any more.
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    copy = uncompiled_copy(model)
     last = _classifier(copy)
     body, head = keras.Model(copy.input, last.input), keras.Model(last.input, copy.output)
     split = source.splits["train"]
@@ -71,6 +70,13 @@ def train_head(
         scores = keras.Model(linear.input, trained.output).predict(features, verbose=0)
         kernel, bias = trained.get_weights()
         _classifier(model).set_weights([kernel, bias - min(0.0, float(scores.min()))])
+
+
+def uncompiled_copy(model: keras.Model) -> keras.Model:
+    """A copy with the same weights; losses and rates, which cannot be copied, stay behind."""
+    copy = keras.models.clone_model(keras.Model(model.input, model.output, name=model.name))
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _without_relu(head: keras.Model) -> keras.Model:

@@ -66,10 +66,13 @@ def test_the_head_learns_what_the_body_sees_and_the_body_stays(network):
             "model": {"name": network, "input_size": (64, 64)},
             "data": {"flip": True},
             "head": {"epochs": 40, "learning_rate": 0.02},
+            "learning_rate": {"warmup_epochs": 0.5},
             "batch_size": 8,
         }
     )
     model = lively(recipe.build_model(config, 2))
+    # As the loop does before: what it is compiled with is no hindrance.
+    model.compile(recipe.build_optimizer(config, 4), recipe.build_loss(config, model))
     before = [w.copy() for w in model.get_weights()]
     prepare = slimnets.preprocessing(model)
     pictures = Source("pictures", ("dark", "bright"), {"train": Split(images, labels)})
