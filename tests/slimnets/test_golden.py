@@ -92,11 +92,13 @@ TIMM = {  # golden file: builder, arguments; the files' names begin with timm's 
         for px in ("", "_224px")
     },
     "timm_mobilenet_edgetpu_v2_xs": ("mobilenet_edgetpu_v2_xs", FIXED),
+    "timm_mobilenet_edgetpu_v2_xs_224px": ("mobilenet_edgetpu_v2_xs", FIXED),
     "timm_mobilenet_edgetpu_v2_s_97px": ("mobilenet_edgetpu_v2_s", FIXED),
     "timm_mobilenet_edgetpu_v2_m": ("mobilenet_edgetpu_v2_m", FIXED),
     "timm_mobilenet_edgetpu_v2_l": ("mobilenet_edgetpu_v2_l", FIXED),
     "timm_efficientnet_lite0": ("efficientnet_lite0", FIXED),
     "timm_tf_efficientnet_lite0": ("efficientnet_lite0", {}),
+    "timm_tf_efficientnet_lite0_224px": ("efficientnet_lite0", {}),
     **{f"timm_tf_efficientnet_lite{n}": (f"efficientnet_lite{n}", {}) for n in (1, 3)},
     "timm_tf_efficientnet_lite2_97px": ("efficientnet_lite2", {}),
 }
