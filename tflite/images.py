@@ -386,6 +386,8 @@ _TURNS = MappingProxyType(
 )
 
 
+# Where Pillow looks for the turn.
+_SAY_HOW_TO_TURN = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 _ON_THE_SIDE = (
     Image.Transpose.TRANSPOSE,
     Image.Transpose.ROTATE_270,
@@ -395,12 +397,18 @@ _ON_THE_SIDE = (
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """A copy, turned as its EXIF block says.
+    """A copy, turned as its EXIF block says, which it then leaves behind: what is read stays so
+    when it is read again.
 
     Not ImageOps.exif_transpose, which also writes the block anew and fails where it is broken.
     """
     turn = _turn(image)
-    return image.copy() if turn is None else image.transpose(turn)
+    if turn is None:
+        return image.copy()
+    upright = image.transpose(turn)
+    for block in _SAY_HOW_TO_TURN:
+        upright.info.pop(block, None)
+    return upright
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

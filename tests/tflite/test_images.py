@@ -182,6 +182,23 @@ def test_pixels_are_those_that_a_viewer_shows(tmp_path, noise, mode, suffix, opt
     assert images.look_at(path)[:2] == expected.shape[:2]
 
 
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize("turn", [2, 3, 6, XMP])
+def test_a_picture_that_was_read_is_not_turned_again(tmp_path, noise, turn):
+    """As of a calibration's folder, whose files are read before they are prepared."""
+    exif = Image.Exif()
+    if turn != XMP:
+        exif[0x0112] = turn
+    block = {"xmp": XMP} if turn == XMP else {"exif": exif.tobytes()}
+    Image.fromarray(noise).save(tmp_path / "turned.jpg", **block)
+    (read,) = images.readable([tmp_path / "turned.jpg"])
+    whole = Preprocessing(size=(50, 40) if turn in (6, XMP) else (40, 50), crop_fraction=1.0)
+    np.testing.assert_array_equal(whole.pixels(read), whole.pixels(tmp_path / "turned.jpg"))
+    np.testing.assert_array_equal(np.asarray(images.read_image(read)), np.asarray(read))
+
+
 def test_only_a_jpeg_that_needs_nothing_but_decoding_is_plain(tmp_path, noise):
     exif = Image.Exif()
     exif[0x0112] = 3
