@@ -126,7 +126,7 @@ def backbone_options(model: Any) -> dict[str, Any] | None:
     found = backbone_of(model)
     if found is None:
         return None
-    named = {} if found.network == "mobilenet_v3_large" else {"backbone": found.network}
+    named = {} if found.network == DEFAULT_BACKBONE else {"backbone": found.network}
     return {**named, **found.options}
 
 

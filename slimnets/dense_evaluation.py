@@ -14,8 +14,14 @@ from PIL import Image
 from slimnets.data import Annotated, Source
 from slimnets.dense.decoding import Detections, detect
 from slimnets.dense.masks import read_mask
-from slimnets.dense.precision import confusion, iou_of, mean_precision
-from slimnets.evaluation import KerasFile, open_keras
+from slimnets.dense.precision import (
+    LEAST_SCORE,
+    MOST_DETECTIONS,
+    confusion,
+    iou_of,
+    mean_precision,
+)
+from slimnets.evaluation import KerasFile, check_class_names, open_keras
 from tflite import progress
 from tflite.detector import Detection, Detector
 from tflite.files.detection_operator import is_detector
@@ -24,8 +30,6 @@ from tflite.images import Preprocessing, read_image
 from tflite.predictor import Predictor
 
 _BATCH = 16
-# What is less sure changes an average precision by nothing that can be seen.
-_LEAST, _MOST = 0.01, 100
 
 
 class KerasDetector:
@@ -41,7 +45,12 @@ class KerasDetector:
     def detect(self, images: Sequence[Any], score_threshold: float = 0.3) -> list[list[Detection]]:
         """As `tflite.Detector.detect`."""
         batch = self._preprocessing(list(images))
-        found = detect(self._model, batch, score_threshold=score_threshold, max_detections=_MOST)
+        found = detect(
+            self._model,
+            batch,
+            score_threshold=score_threshold,
+            max_detections=MOST_DETECTIONS,
+        )
         return [self._named(one) for one in found]
 
     def _named(self, found: Detections) -> list[Detection]:
@@ -69,10 +78,10 @@ class Segmenter:
 
     def classes(self, image: Any) -> np.ndarray:
         """The class of each pixel of a picture, uint8 (height, width) of its own size."""
-        (scores,) = self.scores([image])
-        size = read_image(image).size
+        picture = read_image(image)
+        (scores,) = self.scores([picture])
         planes = [
-            np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
+            np.asarray(Image.fromarray(plane).resize(picture.size, Image.Resampling.BILINEAR))
             for plane in np.moveaxis(np.asarray(scores, np.float32), -1, 0)
         ]
         return np.argmax(planes, axis=0).astype(np.uint8)
@@ -189,11 +198,11 @@ def evaluate_detector(
     name, pictures = source.split(split)
     _require(pictures, "objects", source, "boxes")
     names = source.class_names
-    _check_names(detector.labels, names, source)
+    check_class_names(detector.labels, names, source)
     order = {label: k for k, label in enumerate(names if detector.labels else map(str, range(999)))}
     found = []
     for start in progress.steps(range(0, len(pictures), _BATCH), f"evaluating {name}"):
-        for one in detector.detect(list(pictures.images[start : start + _BATCH]), _LEAST):
+        for one in detector.detect(list(pictures.images[start : start + _BATCH]), LEAST_SCORE):
             boxes = np.array([each.box for each in one], np.float32).reshape(-1, 4)
             kinds = np.array([order[each.label] for each in one], np.int64)
             found.append((boxes, kinds, np.array([each.score for each in one])))
@@ -212,15 +221,12 @@ def evaluate_segmenter(
     """
     name, pictures = source.split(split)
     _require(pictures, "masks", source, "masks")
-    names = source.class_names
-    if pictures.objects is not None:
-        names = ("background", *names)
-    _check_names(segmenter.labels, names, source)
+    names = source.mask_names
+    check_class_names(segmenter.labels, names, source)
     order = [names.index(label) for label in segmenter.labels or names]
     table = np.zeros((len(names), len(names)), np.int64)
     for index in progress.steps(range(len(pictures)), f"evaluating {name}"):
-        mask = pictures.masks[index]
-        wanted = mask if isinstance(mask, np.ndarray) else read_mask(mask)
+        wanted = read_mask(pictures.masks[index])
         classes = segmenter.classes(pictures.images[index])
         if classes.max(initial=0) >= len(order):
             raise ValueError(
@@ -235,15 +241,6 @@ def evaluate_segmenter(
 def _require(pictures: Any, what: str, source: Source, called: str) -> None:
     if not isinstance(pictures, Annotated) or getattr(pictures, what) is None:
         raise ValueError(f"{source.name} has no {called} to compare with.")
-
-
-def _check_names(labels: Sequence[str], names: Sequence[str], source: Source) -> None:
-    if labels and sorted(labels) != sorted(names):
-        other = sorted(set(labels) ^ set(names)) or list(labels)
-        raise ValueError(
-            f"the model knows {len(labels)} classes and {source.name} has {len(names)}, and they "
-            f"are not the same: for example {other[0]!r} is in only one of them."
-        )
 
 
 def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float | None]:

@@ -312,16 +312,19 @@ def _label_order(labels: tuple[str, ...], source: Source) -> np.ndarray:
     """Where each of the source's classes stands in the model's output."""
     if not labels or labels == source.class_names:
         return np.arange(len(source.class_names))
-    if sorted(labels) != sorted(source.class_names):
-        unknown = sorted(set(source.class_names) - set(labels)) or sorted(
-            set(labels) - set(source.class_names)
-        )
-        raise ValueError(
-            f"the model knows {len(labels)} classes and {source.name} has "
-            f"{len(source.class_names)}, and they are not the same: for example {unknown[0]!r} is "
-            "in only one of them."
-        )
+    check_class_names(labels, source.class_names, source)
     return np.array([labels.index(name) for name in source.class_names])
+
+
+def check_class_names(labels: Sequence[str], names: Sequence[str], source: Source) -> None:
+    """Raise a ValueError where a model has class names, and others than a source's `names`."""
+    if labels and sorted(labels) != sorted(names):
+        given, wanted = set(labels), set(names)
+        other = sorted(wanted - given) or sorted(given - wanted) or list(labels)
+        raise ValueError(
+            f"the model knows {len(labels)} classes and {source.name} has {len(names)}, and they "
+            f"are not the same: for example {other[0]!r} is in only one of them."
+        )
 
 
 def _summarize(split: str, scores: np.ndarray, labels: np.ndarray) -> Evaluation:

@@ -72,7 +72,6 @@ _SHORT = {
     "learning_rate": "learning_rate.peak",
 }
 
-_RECIPES = {"detect": "detect", "segment": "segment"}
 _PHOTOS = (320, 320)
 
 
@@ -167,8 +166,8 @@ def _default_recipe(given: Mapping[str, Any]) -> ConfigDict:
     if not network:
         raise UsageError("--model is missing, for example --model=mobilenet_v2")
     running.check_network(network)
-    if recipe := _RECIPES.get(model_info(network).task):
-        config = load_recipe(recipe).unlock()
+    if (task := model_info(network).task) != "classify":
+        config = load_recipe(task).unlock()  # its recipe is called as the task
         if source != config.data.source:  # photographs, no digits: finer, and they may be mirrored
             config.model.input_size, config.data.flip = _PHOTOS, True
         if not given.get("model.weights"):

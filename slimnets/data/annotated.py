@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from slimnets.data.pictures import VAL_FRACTION, check_few_are_bad
 from slimnets.data.splits import Annotated, Source, split_name, stratified_order
 from slimnets.dense.annotations import Annotations, read_annotations
 from slimnets.dense.masks import read_masks
 from tflite.images import look_at
 
-_VAL_FRACTION = 0.2
-_MAX_BAD_FRACTION = 0.01
 # Lists of pictures in Pascal VOC's folders.
 _VOC_LISTS = {"voc": "Main", "masks": "Segmentation"}
 
@@ -137,11 +136,7 @@ def _readable(place: str, part: Annotated) -> tuple[Annotated, list[str]]:
     with ThreadPoolExecutor() as pool:
         problems = list(pool.map(problem, part.images))
     bad = [one for one in problems if one]
-    if len(bad) > max(1, _MAX_BAD_FRACTION * len(part)):
-        raise ValueError(
-            f"{len(bad)} of {len(part)} pictures of {place} cannot be read, more than "
-            f"{_MAX_BAD_FRACTION:.0%}; the first: {bad[0]}"
-        )
+    check_few_are_bad(bad, len(part), place)
     return part.select(np.flatnonzero([not one for one in problems])), bad
 
 
@@ -169,7 +164,7 @@ def _held_out(name: str, whole: Annotated) -> dict[str, Annotated]:
     counts = np.bincount([k for one in kinds for k in one], minlength=1)
     rarest = np.array([min(one, key=lambda k: counts[k]) if one else -1 for one in kinds])
     order = stratified_order(rarest)
-    count = max(1, round(len(whole) * _VAL_FRACTION))
+    count = max(1, round(len(whole) * VAL_FRACTION))
     return {"train": whole.select(order[count:]), "val": whole.select(order[:count])}
 
 

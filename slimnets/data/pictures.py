@@ -18,7 +18,7 @@ from tflite.images import EncodedImage, look_at
 Labelled = Sequence[tuple[str | EncodedImage, int]]
 
 _MAX_BAD_FRACTION = 0.01
-_VAL_FRACTION = 0.2
+VAL_FRACTION = 0.2
 _CHUNK = 256
 _MOST_NAMES = 10
 
@@ -78,15 +78,20 @@ def readable(
     names = tuple(str(pictures[index][0]) for index in bad)
     if bad:
         logging.warning("%d of %d images in %s skipped", len(bad), len(pictures), where)
-    if len(bad) > max(1, _MAX_BAD_FRACTION * len(pictures)):
-        raise ValueError(
-            f"{len(bad)} of {len(pictures)} images in {where} cannot be read, more than "
-            f"{_MAX_BAD_FRACTION:.0%}; the first is {names[0]}."
-        )
+    check_few_are_bad(names, len(pictures), where)
     good = [index for index in range(len(pictures)) if index not in bad]
     labels = np.array([pictures[index][1] for index in good], np.int64)
     require_pictures(where, class_names, labels)
     return Split(tuple(pictures[index][0] for index in good), labels, looks[good]), names
+
+
+def check_few_are_bad(bad: Sequence[str], count: int, where: object) -> None:
+    """Raise a ValueError where more than one, and more than 1 %, of pictures cannot be read."""
+    if len(bad) > max(1, _MAX_BAD_FRACTION * count):
+        raise ValueError(
+            f"{len(bad)} of {count} images in {where} cannot be read, more than "
+            f"{_MAX_BAD_FRACTION:.0%}; the first is {bad[0]}."
+        )
 
 
 def check_same_classes(where: object, names: Mapping[str, Iterable[str]]) -> None:
@@ -131,7 +136,7 @@ def held_out(where: object, class_names: Sequence[str], whole: Split) -> dict[st
                 "are the least."
             )
     order = stratified_order(whole.labels)
-    count = max(round(len(whole) * _VAL_FRACTION), len(class_names))
+    count = max(round(len(whole) * VAL_FRACTION), len(class_names))
     val, train = [*order[:count]], [*order[count:]]
     # Of a class with few images among many, the cut may have left all on one side.
     for giver, taker in ((train, val), (val, train)):

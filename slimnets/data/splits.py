@@ -97,8 +97,10 @@ class Annotated:
         """The pictures at `indices`, in that order."""
 
         def chosen(values: Any) -> Any:
-            if values is None or isinstance(values, np.ndarray):
-                return None if values is None else values[indices]
+            if values is None:
+                return None
+            if isinstance(values, np.ndarray):
+                return values[indices]
             return tuple(values[i] for i in indices)
 
         return Annotated(chosen(self.images), chosen(self.objects), chosen(self.masks))
@@ -117,6 +119,12 @@ class Source:
     class_names: tuple[str, ...]
     splits: Mapping[str, Any]
     skipped: tuple[str, ...] = ()
+
+    @property
+    def mask_names(self) -> tuple[str, ...]:
+        """Of the masks' values: where there are boxes too, their background is the first."""
+        has_boxes = next(iter(self.splits.values())).objects is not None
+        return ("background", *self.class_names) if has_boxes else self.class_names
 
     def split(self, name: str | None = None) -> tuple[str, Any]:
         """A split by name: "all" joins every one of them, None takes "test", else "val".
@@ -179,6 +187,8 @@ def _join(splits: list[Any]) -> Any:
 
 
 def _concatenated(parts: list[Any]) -> Any:
-    if parts[0] is None or isinstance(parts[0], np.ndarray):
-        return None if parts[0] is None else np.concatenate(parts)
+    if parts[0] is None:
+        return None
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
     return tuple(one for part in parts for one in part)

@@ -64,14 +64,16 @@ def read_masks(folder: str | os.PathLike, class_names: Sequence[str] | None = No
     return Masks(tuple(files), tuple(map(str, found)), names)
 
 
-def read_mask(path: str | os.PathLike) -> np.ndarray:
-    """The classes of a PNG's pixels, uint8 (height, width).
+def read_mask(path: str | os.PathLike | np.ndarray) -> np.ndarray:
+    """The classes of a PNG's pixels, uint8 (height, width); an array is what it is.
 
     Raises:
         ValueError: it has colours, or cannot be read.
     """
     from PIL import Image
 
+    if isinstance(path, np.ndarray):
+        return path
     try:
         with Image.open(path) as picture:
             if picture.mode not in ("P", "L", "1"):

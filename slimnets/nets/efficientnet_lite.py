@@ -24,8 +24,8 @@ from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.sources import TIMM_HALF, timm
 from slimnets.weights.state_dicts import width as torch_width
 from slimnets.weights.timm_names import ORIGIN, PADS, block_widths, layer_units
-from slimnets.weights.units import LOGITS, blocks, convolution
-from slimnets.weights.variants import Variant, multiplier
+from slimnets.weights.units import LOGITS, block_outputs
+from slimnets.weights.variants import Variant, by_depths, multiplier
 from tflite.images import Preprocessing
 
 # The stages of EfficientNet-B0 (table 1 of the paper), in MobileNetV2's terms, and the kernel.
@@ -152,44 +152,30 @@ def efficientnet_lite4(
     return _network(input_shape, EFFICIENTNET_LITE4_DEFS, _scope(0.7), name=name, **kwargs)
 
 
-_TABLES = {
-    "efficientnet_lite0": EFFICIENTNET_LITE0_DEFS,
-    "efficientnet_lite1": EFFICIENTNET_LITE1_DEFS,
-    "efficientnet_lite2": EFFICIENTNET_LITE2_DEFS,
-    "efficientnet_lite3": EFFICIENTNET_LITE3_DEFS,
-    "efficientnet_lite4": EFFICIENTNET_LITE4_DEFS,
+# Lite1 1.1 times wider has the shapes of Lite2.
+_DEPTHS = {
+    f"efficientnet_lite{size}": [record.depth for record in table[1:-1]]
+    for size, table in enumerate(
+        (
+            EFFICIENTNET_LITE0_DEFS,
+            EFFICIENTNET_LITE1_DEFS,
+            EFFICIENTNET_LITE2_DEFS,
+            EFFICIENTNET_LITE3_DEFS,
+            EFFICIENTNET_LITE4_DEFS,
+        )
+    )
 }
 
 
 def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
-    parts_of = blocks(units)
-    outputs = [
-        convolution(model, f"layer_{number}.project").filters
-        for number, parts in parts_of.items()
-        if "project" in parts
-    ]
-    return _variant(outputs, classes)
-
-
-def _variant(outputs: Sequence[int], classes: int) -> Variant | None:
-    """From the blocks' output widths."""
-    found = []
-    for name, table in _TABLES.items():
-        depths = [record.depth for record in table[1:-1]]
-        if len(depths) == len(outputs):
-            options = multiplier(outputs[-1], depths[-1])
-            alpha = options.get("depth_multiplier", 1.0)
-            if outputs == [make_divisible(depth * alpha) for depth in depths]:
-                found.append(Variant(name, options, classes))
-    # Lite1 1.1 times wider has the shapes of Lite2.
-    return min(found, key=lambda variant: len(variant.options), default=None)
+    return by_depths(_DEPTHS, block_outputs(model, units), classes)
 
 
 def _variant_of_timm(shapes: Shapes, classes: int) -> Variant:
     found = {m[0] for name in shapes if (m := re.match(r"blocks\.(\d+)\.(\d+)", name))}
     stages = Counter(place.split(".")[1] for place in found)
     counts = [stages[str(stage)] for stage in range(len(stages))]
-    return _variant(block_widths(shapes, counts), classes) or Variant(
+    return by_depths(_DEPTHS, block_widths(shapes, counts), classes) or Variant(
         "efficientnet_lite0", multiplier(torch_width(shapes, "conv_head"), 1280), classes
     )
 
@@ -198,13 +184,8 @@ def _variant_of_timm(shapes: Shapes, classes: int) -> Variant:
 
 
 def _timm_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
-    numbered = blocks(units)
     # Where the table has a row of its own the width changes: no two stages have one width.
-    widths = Counter(
-        convolution(model, f"layer_{number}.project").filters
-        for number, parts in numbered.items()
-        if "project" in parts
-    )
+    widths = Counter(block_outputs(model, units))
     yield from layer_units(units, [*widths.values()])
     yield LOGITS, "classifier"
 
@@ -251,7 +232,7 @@ FAMILY = register(
         sources=_SOURCES,
         state_dicts=(
             StateDictNaming(
-                networks=tuple(_TABLES),
+                networks=tuple(_DEPTHS),
                 origin=ORIGIN,
                 signature=(
                     "conv_stem.weight",

@@ -26,7 +26,6 @@ from slimnets.conv_defs import (
     InvertedResidual,
     KernelRecord,
     check_positive,
-    make_divisible,
 )
 from slimnets.network import Body, classifier, keywords_of, takes_weights
 from slimnets.scopes import training_scope
@@ -34,8 +33,8 @@ from slimnets.weights.families import IMAGENET, Family, Row, register
 from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.sources import INCEPTION, TIMM_HALF, timm
 from slimnets.weights.timm_names import ORIGIN, PADS, block_widths, layer_units
-from slimnets.weights.units import LOGITS, blocks, convolution
-from slimnets.weights.variants import Variant, multiplier
+from slimnets.weights.units import LOGITS, block_outputs
+from slimnets.weights.variants import Variant, by_depths
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,25 +220,14 @@ _DEPTHS = {
 _STAGES = (1, 2, 4, 4, 4, 4, 1)
 
 
-def _variant(outputs: Sequence[int], classes: int) -> Variant | None:
-    """From the blocks' output widths."""
-    for name, depths in _DEPTHS.items():
-        options = multiplier(outputs[-1], depths[-1])
-        alpha = options.get("depth_multiplier", 1.0)
-        if [*outputs] == [make_divisible(depth * alpha) for depth in depths]:
-            return Variant(name, options, classes)
-    return None
-
-
 def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
-    numbered = [n for n, parts in blocks(units).items() if "project" in parts]
-    outputs = [convolution(model, f"layer_{number}.project").filters for number in numbered]
-    return _variant(outputs, classes) if outputs else None
+    return by_depths(_DEPTHS, block_outputs(model, units), classes)
 
 
 def _variant_of_timm(shapes: Shapes, classes: int) -> Variant:
     # Without the 1×1 convolution behind the stem, which timm counts among the blocks.
-    return _variant(block_widths(shapes, _STAGES)[1:], classes) or Variant(_M, {}, classes)
+    widths = block_widths(shapes, _STAGES)[1:]
+    return by_depths(_DEPTHS, widths, classes) or Variant(_M, {}, classes)
 
 
 def _timm_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:

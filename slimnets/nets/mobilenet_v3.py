@@ -43,7 +43,7 @@ from slimnets.weights.tf_slim import width as slim_width
 from slimnets.weights.timm_names import ORIGIN, layer_units
 from slimnets.weights.timm_names import PADS as _PADS
 from slimnets.weights.timm_names import block_widths as timm_block_widths
-from slimnets.weights.units import LOGITS, blocks, convolution
+from slimnets.weights.units import LOGITS, block_outputs, blocks, convolution
 from slimnets.weights.variants import Variant, multiplier
 
 # Table 1 of the paper.
@@ -338,7 +338,7 @@ def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant
         return None
     if any("depthwise" not in parts_of[number] for number in inverted):
         return None
-    outputs = [convolution(model, f"layer_{number}.project").filters for number in inverted]
+    outputs = block_outputs(model, units)
     return _variant(outputs, excites, classes, convolution(model, "layer_1").filters)
 
 

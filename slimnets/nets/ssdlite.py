@@ -17,6 +17,7 @@ from slimnets.arg_scope import Scope, merge
 from slimnets.arguments import check_arguments
 from slimnets.backbones import (
     Backbone,
+    backbone_options,
     build_backbone,
     split_weights,
     takes_option,
@@ -25,7 +26,7 @@ from slimnets.backbones import (
 from slimnets.dense.anchors import MAPS, STYLES, anchors_per_cell
 from slimnets.network import check_num_classes, scopes
 from slimnets.scopes import training_scope
-from slimnets.weights.families import DETECT, Family, Row, backbone_of, register
+from slimnets.weights.families import DETECT, Family, Row, register
 from slimnets.weights.loading import load_for_building
 from slimnets.weights.namings import Shapes, StateDictNaming
 from slimnets.weights.sources import INCEPTION, WeightSource
@@ -151,13 +152,11 @@ def _head(kind: str, maps: Sequence[Any], depths: Sequence[int], each: int) -> A
 def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
     if "scores_1.predict" not in units:
         return None
-    backbone = backbone_of(model)
-    if backbone is None:
+    options = backbone_options(model)
+    if options is None:
         return None
-    options = dict(backbone.options)
-    if backbone.network != "mobilenet_v3_large":
-        options = {"backbone": backbone.network, **options}
-    elif not options.pop("reduced_tail", False):
+    # The default backbone's tail is reduced here by itself, and elsewhere when asked for.
+    if "backbone" not in options and not options.pop("reduced_tail", False):
         options["reduced_tail"] = False
     if model.get_layer("boxes_0.predict.conv").filters == 4 * anchors_per_cell("tensorflow")[0]:
         options["style"] = "tensorflow"

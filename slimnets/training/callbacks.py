@@ -16,6 +16,7 @@ import keras
 from absl import logging
 from ml_collections import ConfigDict
 
+from slimnets.charts import FIGURES
 from slimnets.training import checkpoints
 from slimnets.training.averaging import Average
 from slimnets.training.checkpoints import Standing, Terminated
@@ -24,8 +25,8 @@ from tflite import progress
 from tflite.files.writing import replacing
 
 # What an epoch's line tells, as far as it was measured.
-_FIGURES = ("loss", "accuracy", "miou", "map50")
-_TOLD = (*_FIGURES, *(f"val_{name}" for name in _FIGURES))
+_MEASURED = ("loss", *FIGURES)
+_TOLD = (*_MEASURED, *(f"val_{name}" for name in _MEASURED))
 
 
 def save_atomically(model: keras.Model, path: Path) -> None:

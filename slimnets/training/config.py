@@ -92,7 +92,7 @@ def default_config() -> ConfigDict:
     config.lock()
     # A locked section refuses new fields; these take any.
     for name in FREE_SECTIONS:
-        _get(config, name).unlock()
+        value_of(config, name).unlock()
     return config
 
 
@@ -108,7 +108,7 @@ def check_config(config: Mapping[str, Any]) -> ConfigDict:
     whole = default_config().unlock()
     _overlay(whole, ConfigDict(config), "")
     for field, (check, allowed) in _LIMITS.items():
-        value = _get(whole, field)
+        value = value_of(whole, field)
         if not check(value):
             raise ValueError(f"config.{field} must be {allowed}, got {value!r}.")
     if whole.distribution != "none" and (whole.teacher or whole.xla or whole.head.epochs != 0):
@@ -168,7 +168,8 @@ def _overlay(under: ConfigDict, over: ConfigDict, path: str) -> None:
             under[key] = value
 
 
-def _get(config: ConfigDict, field: str) -> Any:
+def value_of(config: Mapping[str, Any], field: str) -> Any:
+    """The value of a field such as "data.flip"."""
     for key in field.split("."):
         config = config[key]
     return config

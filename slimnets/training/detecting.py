@@ -15,18 +15,11 @@ from slimnets.dense.anchors import anchors
 from slimnets.dense.assignment import targets_of
 from slimnets.dense.decoding import Detections, detect
 from slimnets.dense.losses import detection_losses
-from slimnets.dense.precision import mean_precision
+from slimnets.dense.precision import LEAST_SCORE, MOST_DETECTIONS, mean_precision
 from slimnets.training import cached_heads, scene_sets
 from tflite.images import Preprocessing
 
 _AT_ONCE, _SHOWN = 16, 12
-# As for COCO's figure: what is less sure changes it by nothing that can be seen.
-_LEAST, _MOST = 0.01, 100
-
-
-def class_names(source: Source) -> tuple[str, ...]:
-    """The background is none."""
-    return source.class_names
 
 
 def data_sets(
@@ -86,7 +79,7 @@ def _found(model: keras.Model, split: Annotated, preprocess: Preprocessing) -> l
     found = []
     for start in range(0, len(split), _AT_ONCE):
         images = preprocess(list(split.images[start : start + _AT_ONCE]))
-        found += detect(model, images, score_threshold=_LEAST, max_detections=_MOST)
+        found += detect(model, images, score_threshold=LEAST_SCORE, max_detections=MOST_DETECTIONS)
     return found
 
 

@@ -117,19 +117,13 @@ class _Pictures:
             picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         mask = None
         if self._masks:
-            mask = mask_of(self._split, index)
+            mask = read_mask(self._split.masks[index])
             mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
         objects = self._split.objects[index] if self._split.objects is not None else boxes_of(mask)
         found = np.asarray(picture), objects, mask
         if self._kept is not None:
             self._kept[index] = found
         return found
-
-
-def mask_of(split: Annotated, index: int) -> np.ndarray:
-    """The classes of a picture's pixels, uint8 (height, width) of its own size."""
-    mask = split.masks[index]
-    return mask if isinstance(mask, np.ndarray) else read_mask(mask)
 
 
 def boxes_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

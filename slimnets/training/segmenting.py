@@ -19,12 +19,6 @@ from tflite.images import Preprocessing
 _SHOWN = 12
 
 
-def class_names(source: Source) -> tuple[str, ...]:
-    """Of the masks' values: where there are boxes too, their background is the first."""
-    has_boxes = source.splits["train"].objects is not None
-    return ("background", *source.class_names) if has_boxes else source.class_names
-
-
 def data_sets(
     config: ConfigDict, source: Source, preprocess: Preprocessing, model: keras.Model
 ) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ from slimnets.training import (
     segmenting,
     transfer,
 )
-from slimnets.training.config import default_config
+from slimnets.training.config import default_config, value_of
 
 
 class Task(NamedTuple):
@@ -35,7 +35,7 @@ class Task(NamedTuple):
         compiled: (config, model) → losses and metrics for `compile`.
         train_head: (model, config, source, preprocess): the first phase.
         watchers: (model, config, source, preprocess) → callbacks that measure the figure.
-        sections: (best model's file, result, source, preprocess) → the parts of the run's page.
+        sections: (best model, result, source, preprocess) → the parts of the run's page.
     """
 
     figure: str
@@ -51,37 +51,37 @@ class Task(NamedTuple):
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
         "classify": Task(
-            "accuracy",
-            lambda source: source.class_names,
-            lambda source: str(describe(source)),
-            lambda config, source, how, model: data_sets.build(config, source, how),
-            lambda config, model: {
+            figure="accuracy",
+            class_names=lambda source: source.class_names,
+            describe=lambda source: str(describe(source)),
+            data_sets=lambda config, source, how, model: data_sets.build(config, source, how),
+            compiled=lambda config, model: {
                 "loss": recipe.build_loss(config, model),
                 "metrics": ["accuracy"],
             },
-            transfer.train_head,
-            lambda *_: [],
-            classifying.sections,
+            train_head=transfer.train_head,
+            watchers=lambda *_: [],
+            sections=classifying.sections,
         ),
         "detect": Task(
-            "map50",
-            detecting.class_names,
-            scene_sets.describe,
-            detecting.data_sets,
-            detecting.compiled,
-            detecting.train_head,
-            detecting.watchers,
-            detecting.sections,
+            figure="map50",
+            class_names=lambda source: source.class_names,
+            describe=scene_sets.describe,
+            data_sets=detecting.data_sets,
+            compiled=detecting.compiled,
+            train_head=detecting.train_head,
+            watchers=detecting.watchers,
+            sections=detecting.sections,
         ),
         "segment": Task(
-            "miou",
-            segmenting.class_names,
-            scene_sets.describe,
-            segmenting.data_sets,
-            segmenting.compiled,
-            segmenting.train_head,
-            lambda *_: [],
-            segmenting.sections,
+            figure="miou",
+            class_names=lambda source: source.mask_names,
+            describe=scene_sets.describe,
+            data_sets=segmenting.data_sets,
+            compiled=segmenting.compiled,
+            train_head=segmenting.train_head,
+            watchers=lambda *_: [],
+            sections=segmenting.sections,
         ),
     }
 )
@@ -109,9 +109,10 @@ def task_of(config: ConfigDict) -> Task:
         ValueError: no such network; fields that its training does not know.
     """
     kind = model_info(config.model.name).task
-    default = default_config().to_dict()
+    # Plain values: sections are equal only where both are locked, or neither is.
+    chosen, default = config.to_dict(), default_config().to_dict()
     foreign = _OF_SCENES if kind == "classify" else _OF_CLASSIFIERS
-    given = [f"config.{n}" for n in foreign if _at(config.to_dict(), n) != _at(default, n)]
+    given = [f"config.{n}" for n in foreign if value_of(chosen, n) != value_of(default, n)]
     if given:
         raise ValueError(
             f"{config.model.name} is trained to {kind}, which knows no {', '.join(given)}: leave "
@@ -140,9 +141,3 @@ def check_source(config: ConfigDict, source: Source) -> None:
             f"{config.model.name} needs {needed[kind]}; {source.name} is there to "
             f"{' or '.join(can)}."
         )
-
-
-def _at(config: Mapping[str, Any], field: str) -> Any:
-    for key in field.split("."):
-        config = config[key]
-    return config

@@ -39,6 +39,15 @@ def blocks(units: Sequence[str]) -> dict[int, list[str]]:
     return parts
 
 
+def block_outputs(model: Any, units: Sequence[str]) -> list[int]:
+    """The output widths of its inverted residuals, in order: what their projections have."""
+    return [
+        convolution(model, f"layer_{number}.project").filters
+        for number, parts in blocks(units).items()
+        if "project" in parts
+    ]
+
+
 def rename(rules: Mapping[str, str], units: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(unit, template) by regular expressions that match whole units."""
     for unit in units:

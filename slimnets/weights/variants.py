@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,3 +36,20 @@ def multiplier(
     known = [alpha for alpha in _MULTIPLIERS if rounding(base * alpha) == width]
     alpha = known[0] if known else round(width / base, 3)
     return {} if alpha == 1 else {"depth_multiplier": alpha}
+
+
+def by_depths(
+    depths_of: Mapping[str, Sequence[int]], outputs: Sequence[int], classes: int
+) -> Variant | None:
+    """Of networks with these depths of blocks, the one whose blocks have these output widths.
+
+    Where a narrower or wider one has the shapes of another at 1, it is the latter.
+    """
+    found = []
+    for name, depths in depths_of.items():
+        if len(depths) == len(outputs):
+            options = multiplier(outputs[-1], depths[-1])
+            alpha = options.get("depth_multiplier", 1.0)
+            if [*outputs] == [make_divisible(depth * alpha) for depth in depths]:
+                found.append(Variant(name, options, classes))
+    return min(found, key=lambda variant: len(variant.options), default=None)

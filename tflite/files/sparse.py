@@ -16,8 +16,6 @@ _VECTORS = (
     (np.uint16, schema.Uint16VectorT, schema.SparseIndexVector.Uint16Vector),
     (np.int32, schema.Int32VectorT, schema.SparseIndexVector.Int32Vector),
 )
-
-
 # Zeros that XNNPACK asks for, counted over the 1×1 convolutions of a file.
 _LEAST_ZEROS = 2 / 3
 _UNARY = ("HARD_SWISH", "LOGISTIC", "RELU", "RELU6", "TANH")
