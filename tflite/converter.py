@@ -28,8 +28,8 @@ from tflite.files.signature import set_signature
 from tflite.files.sparse import with_sparse_weights
 from tflite.hints import did_you_mean
 from tflite.images import ImageInput
-from tflite.measuring.agreement import Agreement, compare, relative_error
-from tflite.measuring.diagnosis import quantization_report
+from tflite.measuring import acceptance
+from tflite.measuring.agreement import relative_error
 from tflite.measuring.reports import ConversionReport, price_of, report_on
 from tflite.micro.firmware import Firmware, write_firmware
 from tflite.quantizing import calibration as calibration_images
@@ -52,17 +52,10 @@ logger = logging.getLogger(__name__)
 _AGREEMENT_IMAGES = 64
 _NOISE_IMAGES = 4
 _CALIBRATED = ("int8", "int16x8")
-_GENTLER_THAN_INT8 = ("int16x8", "dynamic", "float16")
 # The rewriting is exact up to float32's rounding, which leaves 1e-5 of the greatest output.
 _MOST_REWRITING_ERROR = 1e-4
 # A model of mixed precision rounds to 2**-8 (bfloat16) in every layer, and its file does not.
 _MOST_MIXED_ERROR = 0.1
-# Rounding alone leaves 100 dB to a float32 file and 50 dB to a float16 one.
-_LEAST_FLOAT_SQNR_DB = 20
-_LEAST_INT8_SQNR_DB = 20
-_LEAST_TOP1_AGREEMENT = 0.8
-# Layers that a warning names.
-_NAMED = 3
 # Ranges that networks are trained with, as (low, high).
 _KNOWN_RANGES = ((-1.0, 1.0), (0.0, 1.0), (-0.5, 0.5), (0.0, 255.0))
 # Large enough a kernel, values so few and zeros so many that nobody came by them in plain training.
@@ -191,10 +184,10 @@ def convert(
         Metadata(image=image, labels=labels, **{"name": model.name, **texts}),
     )
 
-    agreement = _verify(model, data, samples[:_AGREEMENT_IMAGES])
-    doubts += _check_agreement(agreement, precision, device)
+    agreement = acceptance.agreement_of(model, data, samples[:_AGREEMENT_IMAGES])
+    doubts += acceptance.check_agreement(agreement, precision, device)
     if precision == "int8" and images is not None:
-        doubts += _check_noise(model, data, images, agreement)
+        doubts += acceptance.check_noise(model, data, images, agreement)
     report = report_on(
         data,
         precision,
@@ -512,18 +505,6 @@ def _finish(data: bytes, metadata: Metadata) -> bytes:
     return append_labels(flatbuffer.pack(flat), metadata.labels)
 
 
-def _verify(model: "keras.Model", data: bytes, images: np.ndarray) -> Agreement:
-    """Agreement of the file with the Keras model."""
-    try:
-        return compare(model, data, images)
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"LiteRT cannot run the file, so it was not written ({error}). For int8 and int16x8 "
-            "that happens where activations are all but constant; check the weights and the "
-            "calibration images, or try another precision."
-        ) from error
-
-
 def _check_float_operators(data: bytes, precision: str, device: targets.Target) -> list[str]:
     """What an int8 file computes in float32: a doubt, or a ValueError where the device cannot."""
     left = float_operators(data) if precision == "int8" else []
@@ -540,50 +521,6 @@ def _check_float_operators(data: bytes, precision: str, device: targets.Target) 
         f"these operators have no int8 form and would stay float32, which target {device.name!r} "
         f"does not take: {', '.join(left)}. Replace the layers that make them{instead}."
     )
-
-
-def _check_agreement(agreement: Agreement, precision: str, device: targets.Target) -> list[str]:
-    """Doubts about the finished file; RuntimeError where it is not the same network."""
-    if precision in ("float32", "float16"):
-        if agreement.sqnr_db >= _LEAST_FLOAT_SQNR_DB:
-            return []
-        raise RuntimeError(
-            f"the {precision} file does not compute what the Keras model does ({agreement}), so "
-            "it was not written. "
-            + (
-                "Weights beyond 65504 do not fit float16; try precision='float32'."
-                if precision == "float16"
-                else "Try optimize=False, and report the model."
-            )
-        )
-    if agreement.top1_agreement >= _LEAST_TOP1_AGREEMENT:
-        return []
-    gentler = [other for other in _GENTLER_THAN_INT8 if other in device.precisions]
-    instead = f", or precision {' or '.join(map(repr, gentler))}" if gentler else ""
-    return [
-        f"the {precision} file gives another class than Keras for "
-        f"{1 - agreement.top1_agreement:.0%} of the images; evaluate it on test data, and try "
-        f"more calibration images{instead}."
-    ]
-
-
-def _check_noise(
-    model: "keras.Model", data: bytes, images: np.ndarray, agreement: Agreement
-) -> list[str]:
-    """A doubt about an int8 file whose numbers are far off, though classes may be the same."""
-    step = 1 / 256 if flatbuffer.ends_in_probabilities(flatbuffer.unpack(data)) else 0.0
-    # Probabilities come in steps; where most are smaller than one, rounding is all that is lost.
-    if agreement.sqnr_db >= _LEAST_INT8_SQNR_DB or agreement.mean_abs_error <= step:
-        return []
-    layers = quantization_report(model, data, images)
-    lost = [layer.name for layer in layers.poor] or [layers.worst.name] if layers.worst else []
-    more = f", and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
-    where = f"; most is lost in {', '.join(lost[:_NAMED])}{more}" if lost else ""
-    return [
-        f"the int8 file's outputs have an SQNR of {agreement.sqnr_db:.1f} dB beside Keras's, where "
-        f"{_LEAST_INT8_SQNR_DB} and more are usual{where}. tflite.quantization_report tells layer "
-        "by layer; try effort='high', or more calibration images like those of its use."
-    ]
 
 
 def _in_files_numbers(
