@@ -18,12 +18,12 @@ class FloatFile(FlatGraph):
         self.size = size
         self.last = self.input((1, size, size, channels), "float32")
 
-    def conv(self, x, out, kernel=1, activation=NONE, gains=None, padding=SAME) -> int:
-        """A convolution; `gains` multiply its output channels."""
+    def conv(self, x, out, kernel=1, activation=NONE, gains=None, padding=SAME, bias=0.0) -> int:
+        """A convolution; `gains` multiply its output channels, `bias` is added to them."""
         shape = (out, kernel, kernel, self._channels(x))
         gains = np.ones(out) if gains is None else np.asarray(gains)
         weights = self.rng.normal(0, 1, shape) * gains.reshape(-1, 1, 1, 1)
-        bias = self.rng.normal(0, 0.3, out) * gains
+        bias = self.rng.normal(0, 0.3, out) * gains + bias
         options = conv_options(padding=padding, fusedActivationFunction=activation)
         inputs = [x, self.constant(weights, "float32"), self.constant(bias, "float32")]
         return self._run("CONV_2D", inputs, out, options)

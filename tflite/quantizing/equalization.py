@@ -92,14 +92,16 @@ def _factors(
     """s of every label."""
     ratios, bends = np.zeros(channels.count), np.zeros(channels.count)
     for index, found in statistics.items():
-        labels = channels.labels(index)
+        labels, bent = channels.labels(index), index in channels.clipped
         around_zero = found.moved(1.0, shifts.get(index, 0.0))
         reach = np.maximum(around_zero.high, -around_zero.low)
+        if bent:
+            reach = np.minimum(reach, 6)  # ranges may have headroom, values have not
         if labels is None or not reach.max() > 0:
             continue
         np.maximum.at(ratios, labels, reach / reach.max())
-        if index in channels.clipped:
-            np.maximum.at(bends, labels, min(reach.max(), 6) / 6)
+        if bent:
+            np.maximum.at(bends, labels, reach.max() / 6)
     factors = np.clip(ratios, _LEAST_RATIO, 1) ** exponent * np.where(bends > 0, bends, 1)
     factors[channels.pinned] = 1
     return factors

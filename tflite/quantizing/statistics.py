@@ -114,7 +114,7 @@ def with_headroom(statistics: Mapping[int, Statistics], images: int) -> dict[int
     One image in N + 1 exceeds the greatest value of N others, and a channel that just fills the
     int8 range is clipped then: with a tenth more for 32 images, networks of two layers gain 3 to 5
     dB on images not seen; for 100, more than a fiftieth gains nothing. Bounds at 0, which a ReLU
-    sets, stay, as do floors, and the input.
+    sets, and at 6, where a ReLU6 was reached, stay, as do floors, and the input.
     """
     source, *others = statistics
     found = {source: statistics[source]}
@@ -122,7 +122,9 @@ def with_headroom(statistics: Mapping[int, Statistics], images: int) -> dict[int
         each = statistics[index]
         more = min(_MOST_HEADROOM, _HEADROOM / images**1.5) * (each.high - each.low)
         low = np.where(each.low == 0, 0, np.maximum(each.low - more, each.floor))
-        found[index] = replace(each, low=low, high=np.where(each.high == 0, 0, each.high + more))
+        high = np.where(each.high == 0, 0, each.high + more)
+        most = 6.0 if each.high.max() == 6 else np.inf
+        found[index] = replace(each, low=low, high=np.minimum(high, most))
     return found
 
 

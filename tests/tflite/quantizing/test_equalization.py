@@ -1,5 +1,7 @@
 """Equalized float files compute what they did, with channels of more equal size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -89,6 +91,21 @@ def test_a_bend_at_6_stays_where_images_reach_it():
     file.conv(file.conv(file.last, 4, activation=RELU6, gains=[20, 5, 1, 0.1]), 5)
     data, images = file.bytes(), file.images()
     equalized, _ = equalize(data, measure(data, images), 1.0)
+    expected = Session(data).run(images)
+    assert np.abs(Session(equalized).run(images) - expected).max() <= 1e-5 * expected.max()
+
+
+def test_a_bend_at_6_stays_where_ranges_have_headroom():
+    """No value is above 6, however far the range of another channel is thought to go."""
+    file = FloatFile()
+    inner = file.conv(file.last, 4, activation=RELU6, gains=[0.2, 0.02, 1, 1], bias=[0, 5.8, 0, 0])
+    file.conv(inner, 5)
+    data, images = file.bytes(), file.images()
+    statistics = measure(data, images)
+    high = statistics[inner].high + np.array([6, 0, 0, 0])
+    assert 5.8 < high[1] < 6 < high[0]
+    statistics[inner] = replace(statistics[inner], high=high)
+    equalized, _ = equalize(data, statistics, 1.0)
     expected = Session(data).run(images)
     assert np.abs(Session(equalized).run(images) - expected).max() <= 1e-5 * expected.max()
 

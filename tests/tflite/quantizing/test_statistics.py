@@ -3,11 +3,11 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tests.helpers.float_files import RELU, FloatFile
+from tests.helpers.float_files import RELU, RELU6, FloatFile
 from tflite.files import flatbuffer
 from tflite.quantizing.activation_ranges import set_ranges
 from tflite.quantizing.execution import constant
-from tflite.quantizing.statistics import measure
+from tflite.quantizing.statistics import measure, with_headroom
 
 
 def pointwise(file: FloatFile, operator: int, images: np.ndarray) -> np.ndarray:
@@ -56,3 +56,13 @@ def test_zero_is_in_every_range():
         .quantization
     )
     assert quantization.min[0] <= 0 <= quantization.max[0]
+
+
+def test_headroom_ends_where_relu6_does():
+    file = FloatFile()
+    bent = file.conv(file.last, 4, activation=RELU6, gains=[9, 9, 1, 1])
+    found = measure(file.bytes(), file.images())
+    assert found[bent].high.max() == 6
+    wider = with_headroom(found, 16)[bent].high
+    assert wider.max() == 6
+    assert (wider[2:] > found[bent].high[2:]).all()
