@@ -6,7 +6,6 @@ maps shrink to 1/32 will do.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,8 +72,7 @@ class Backbone:
         """
         model = finish(self.model.input, outputs, name)
         if self.images is not None:
-            # A box or a mask is of the whole picture.
-            remembered.remember(model, dataclasses.replace(self.images, crop_fraction=1.0))
+            remembered.remember(model, self.images.whole())
         return model
 
 

@@ -27,6 +27,7 @@ from tflite.detector import Detection, Detector
 from tflite.files.detection_operator import is_detector
 from tflite.files.reading import open_file
 from tflite.images import Preprocessing, read_image
+from tflite.keras_models import task_of
 from tflite.predictor import Predictor
 
 _BATCH = 16
@@ -129,9 +130,10 @@ def _values(array: Any) -> Sequence[int]:
 
 def _of_keras(file: KerasFile) -> KerasFile | KerasDetector | Segmenter:
     model, prepare = file.model, file.preprocessing
-    if isinstance(model.output, dict):
+    task = task_of(model)
+    if task == "detect":
         return KerasDetector(model, prepare, file.labels)
-    if len(model.output.shape) != 4:
+    if task == "classify":
         return file
     return Segmenter(
         lambda images: np.asarray(model.predict_on_batch(prepare(list(images)))), file.labels

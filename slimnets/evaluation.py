@@ -17,7 +17,7 @@ from slimnets.data import Annotated, Source
 from tflite import progress
 from tflite.files.labels import read_labels
 from tflite.images import Preprocessing
-from tflite.keras_models import load_file, output_kind
+from tflite.keras_models import check_input, check_output, load_file, output_kind, task_of
 from tflite.runtime import whole_batches
 
 _BATCH = 64
@@ -185,17 +185,20 @@ def open_keras(path: str | os.PathLike, *, like: str | None = None) -> KerasFile
     model = load_file(path)
     described = sidecar.read(path, model)
     beside = labels_beside(path)
+    if like is not None:
+        prepare = prepare_for(model, like=like)
+    else:
+        prepare = described.preprocessing if described else _guessed(model, path)
+    if task_of(model) != "classify":
+        prepare = prepare.whole()  # boxes and masks are of all of a picture
     if described is None:
-        if like is None:
-            return KerasFile(model, _guessed(model, path), beside)
-        return KerasFile(model, prepare_for(model, like=like), beside)
+        return KerasFile(model, prepare, beside)
     if described.labels and beside and beside != described.labels:
         logging.warning(
             "%s and the text file beside it name the classes of %s differently: the former counts",
             sidecar.path_beside(path),
             path,
         )
-    prepare = described.preprocessing if like is None else prepare_for(model, like=like)
     return KerasFile(model, prepare, described.labels or beside)
 
 
@@ -225,7 +228,7 @@ def prepare_for(model: Any, *, like: str | None = None) -> Preprocessing:
         return open_keras(model, like=like).preprocessing
     if like is None:
         return _guessed(model)
-    return _at(preprocessing(like), model.input_shape[1:])
+    return _at(preprocessing(like), check_input(model)[1:])
 
 
 def _at(style: Preprocessing, shape: Sequence[int | None]) -> Preprocessing:
@@ -239,11 +242,17 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
     """The last resort: what weights that fit the model, or the family of its name, are given.
 
     Raises:
-        ValueError: published weights that fit it differ in that.
+        ValueError: published weights that fit it differ in that, or nothing is known of it.
     """
     title = path or f"the model {model.name!r}"
     check_alike(model, title, "Pass --like=NAME (in Python like=) with")
-    found = preprocessing(model)
+    try:
+        found = preprocessing(model)
+    except ValueError as error:
+        raise ValueError(
+            f"{title} does not say how it takes images. Pass --like=NAME (in Python like=) with a "
+            f"network that takes them alike ({error})"
+        ) from error
     missing = f", since there is no {sidecar.path_beside(path)}" if path else ""
     logging.warning(
         "how %s takes images is guessed from its name%s: pixels become %g..%g",
@@ -258,6 +267,7 @@ def _keras_classifier(file: KerasFile) -> Classifier:
     from tflite.predictor import softmax
 
     model, prepare = file.model, file.preprocessing
+    check_output(model)
     gives = output_kind(model)
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:

@@ -67,9 +67,15 @@ def path_beside(model: str | os.PathLike) -> Path:
 
 
 def class_count(model: Any) -> int:
-    """How many classes have names in a model: a detector's background has none."""
+    """How many classes have names in a model: a detector's background has none.
+
+    Of a model with several other outputs, those of the first.
+    """
     heads = getattr(model, "output", None)
-    return heads["scores"].shape[-1] - 1 if isinstance(heads, dict) else model.output_shape[-1]
+    if isinstance(heads, dict) and "scores" in heads:
+        return heads["scores"].shape[-1] - 1
+    shape = model.output_shape
+    return shape[0][-1] if isinstance(shape, list) else shape[-1]
 
 
 def check_place(model: str | os.PathLike) -> Path:

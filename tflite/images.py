@@ -198,6 +198,11 @@ class Preprocessing:
         mean, std = np.asarray(self.mean), np.asarray(self.std)
         return (high - low) / 255.0 / std, (low - mean) / std
 
+    def whole(self) -> "Preprocessing":
+        """The same with nothing cut away: all of a picture, which boxes and masks are of, squeezed
+        into `size`."""
+        return replace(self, crop_fraction=1.0, keep_aspect_ratio=False)
+
     def for_channels(self, channels: int) -> "Preprocessing":
         """The same for a network of another number of channels.
 

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,40 +92,64 @@ def check(model: "keras.Model") -> tuple[int, int, int]:
     what = f"{type(model).__name__} {model.name!r}"
     if isinstance(model, keras.Sequential) and not model.built:
         raise ValueError(f"{what} is not built: give it a keras.Input layer, or call it once.")
-    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    if not inputs or not outputs:
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise ValueError(
             f"{what} is a subclassed model, whose graph is not known. Wrap it: x = keras.Input("
             "(height, width, channels)); convert(keras.Model(x, model(x)))."
         )
-    for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
-        if len(tensors) != 1:
-            # A tensor that no layer made by name is called keras_tensor_7.
-            names = ", ".join(tensor._keras_history.operation.name for tensor in tensors)
-            raise ValueError(
-                f"{what} has {len(tensors)} {kind} ({names}); models with one image input and "
-                "one output can be converted. Make one of them, e.g. keras.Model(model.inputs[0],"
-                " model.outputs[0])."
-            )
-    shape = tuple(inputs[0].shape)
-    if len(shape) != 4:
-        raise ValueError(
-            f"{what} takes inputs of shape {shape}; expected images (batch, height, width, "
-            "channels)."
-        )
+    shape = check_input(model)
+    check_output(model)
     if None in shape[1:]:
         raise ValueError(
             f"{what} takes images of shape {shape[1:]}, of unknown size; a device file needs a "
             f"fixed one. Wrap it: x = keras.Input((224, 224, {shape[3] or 3})); "
             "convert(keras.Model(x, model(x)))."
         )
-    if not keras.backend.is_float_dtype(inputs[0].dtype):
+    kind = model.inputs[0].dtype
+    if not keras.backend.is_float_dtype(kind):
         raise ValueError(
-            f"{what} takes {inputs[0].dtype} images; give it a float32 keras.Input. The file can "
+            f"{what} takes {kind} images; give it a float32 keras.Input. The file can "
             "take uint8 nevertheless, with preprocessing whose value_range is (0, 255)."
         )
     _check_weights(model)
     return shape[1:]
+
+
+def check_input(model: "keras.Model") -> tuple[int | None, ...]:
+    """The shape of a model's one input, (batch, height, width, channels), or a ValueError."""
+    _check_single(model, "inputs", model.inputs)
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4:
+        raise ValueError(
+            f"{type(model).__name__} {model.name!r} takes inputs of shape {shape}; expected images "
+            "(batch, height, width, channels)."
+        )
+    return shape
+
+
+def check_output(model: "keras.Model") -> None:
+    """Raise a ValueError where a model has several outputs."""
+    _check_single(model, "outputs", model.outputs)
+
+
+def _check_single(model: "keras.Model", kind: str, tensors: Sequence[Any]) -> None:
+    if len(tensors) != 1:
+        # A tensor that no layer made by name is called keras_tensor_7.
+        names = ", ".join(tensor._keras_history.operation.name for tensor in tensors)
+        raise ValueError(
+            f"{type(model).__name__} {model.name!r} has {len(tensors)} {kind} ({names}); models "
+            "with one image input and one output can be used here. Make one of them, e.g. "
+            "keras.Model(model.inputs[0], model.outputs[0])."
+        )
+
+
+def task_of(model: "keras.Model") -> str:
+    """What a model does, by its outputs: "detect" with a detector's two heads, raw boxes and scores
+    by name; "segment" with one map; "classify" with anything else."""
+    if {"boxes", "scores"} <= set(getattr(model, "output_names", None) or ()):
+        return "detect"
+    outputs = getattr(model, "outputs", None) or ()
+    return "segment" if len(outputs) == 1 and len(outputs[0].shape) == 4 else "classify"
 
 
 def output_kind(model: "keras.Model") -> str:

@@ -42,8 +42,9 @@ from rich.text import Text
 
 from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
-from slimnets.cli.objects import convert_detector, is_detector_model
+from slimnets.cli.objects import convert_detector
 from tflite.files.labels import read_labels
+from tflite.keras_models import task_of
 from tflite.targets import EFFORTS, PRECISIONS, TARGETS
 
 _TYPES = ("int8", "uint8", "float32", "int16")
@@ -88,7 +89,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     from slimnets.sidecar import class_count
 
     file = open_keras(args[0], like=options.like)
-    detector = is_detector_model(file.model)
+    detector = task_of(file.model) == "detect"
     labels = _labels(options.labels, file.labels, args[0], class_count(file.model))
     images = None
     if options.calibration:

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from tflite.detector import Detector
 
 
-def is_detector_model(model: Any) -> bool:
-    """Whether a Keras model has the heads of `slimnets.ssdlite`."""
-    return {"boxes", "scores"} <= set(getattr(model, "output_names", ()))
-
-
 def convert_detector(
     model: Any,
     options: Any,

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import slimnets
 from slimnets import data, evaluation, sidecar
 from slimnets.data import Source, Split
 from tflite.images import Preprocessing
@@ -220,3 +221,24 @@ def test_where_they_agree_it_is_theirs():
     assert evaluation.prepare_for(half).range == (-1, 1)
     fresh = slimnets.mobilenet_v4_conv_small((32, 32, 3), num_classes=3)  # not timm's padding
     assert evaluation.prepare_for(fresh).range == (-1, 1)
+
+
+def test_models_with_several_ends_are_told_so():
+    picture, number = keras.Input((8, 8, 3)), keras.Input((2,))
+    flat = keras.layers.Flatten()(picture)
+    kind, age = (keras.layers.Dense(n, name=name)(flat) for n, name in ((3, "kind"), (1, "age")))
+    answers = keras.Model(picture, {"kind": kind, "age": age})
+    with pytest.raises(ValueError, match=r"2 outputs \((kind, age|age, kind)\)"):
+        evaluation.open_classifier(evaluation.KerasFile(answers, Preprocessing(size=(8, 8))))
+    both = keras.Model([picture, number], keras.layers.Concatenate()([kind, number]))
+    with pytest.raises(ValueError, match="2 inputs"):
+        evaluation.prepare_for(both, like="mobilenet_v1")
+
+
+def test_a_segmenters_pictures_are_never_cut(tmp_path):
+    """Not even where they are prepared like a classifier's."""
+    picture = keras.Input((8, 8, 3))
+    keras.Model(picture, keras.layers.Conv2D(2, 1)(picture)).save(tmp_path / "maps.keras")
+    prepare = evaluation.open_keras(tmp_path / "maps.keras", like="squeezenet1_1").preprocessing
+    assert prepare.mean == slimnets.preprocessing("squeezenet1_1").mean
+    assert (prepare.crop_fraction, prepare.keep_aspect_ratio) == (1.0, False)

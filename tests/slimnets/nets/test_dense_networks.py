@@ -174,7 +174,9 @@ def test_classification_weights_go_into_the_backbone_and_decide_its_padding():
     assert detector.get_layer("extra_1.depthwise.conv").padding == "valid"
     how, published = (slimnets.preprocessing(m) for m in (detector, "mobilenet_v2-b0353104"))
     assert (how.mean, how.std) == (published.mean, published.std)
-    assert (how.size, how.crop_fraction) == (SMALL[:2], 1.0)
+    # A classifier's pictures are cut; boxes and masks are of all of a picture.
+    assert published.keep_aspect_ratio
+    assert (how.size, how.crop_fraction, how.keep_aspect_ratio) == (SMALL[:2], 1.0, False)
 
 
 def test_imagenet_is_no_name_of_a_detectors_own_weights():
