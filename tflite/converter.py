@@ -241,8 +241,12 @@ def make(
     optimize: bool = True,
     effort: str = "normal",
     kept: tuple[str, ...] = (),
+    detects: bool = False,
 ) -> Made:
-    """The file of a model with one input of `shape` and one output; arguments as `convert`'s."""
+    """The file of a model with one input of `shape` and one output; arguments as `convert`'s.
+
+    `detects`: the output is a detector's codes beside its probabilities.
+    """
     precision, images = form.precision, None
     aware = _awareness(model, form, device, kept)
     if precision in _CALIBRATED:
@@ -260,7 +264,7 @@ def make(
     if optimize and not aware:
         deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])
         doubts += found
-    lowered = aware or lower(deployed, form, image, images, effort, kept)
+    lowered = aware or lower(deployed, form, image, images, effort, kept, detects)
     if precision == "int8" and effort != "fast" and not aware:
         doubts += _check_compressible(model)
     doubts += _check_float_operators(lowered.unkept or lowered.file, precision, device)

@@ -130,7 +130,9 @@ def convert_detector(
         out = writing.check_writable(out)
     shape = keras_models.check(packed)
     _check_whole(preprocessing)
-    made = make(packed, shape, device, form, calibration, preprocessing, effort=effort)
+    made = make(
+        packed, shape, device, form, calibration, preprocessing, effort=effort, detects=True
+    )
 
     flat = flatbuffer.unpack(made.lowered.file)
     heads = _heads(flat)

@@ -15,6 +15,7 @@ import numpy as np
 from tflite.files import flatbuffer
 from tflite.images import ImageInput
 from tflite.quantizing.activation_ranges import set_ranges
+from tflite.quantizing.detector_heads import DetectorHeads
 from tflite.quantizing.equalization import equalize
 from tflite.quantizing.execution import shape_of
 from tflite.quantizing.judging import Judge
@@ -101,6 +102,7 @@ def improve(
     image: ImageInput | None,
     quantize: Callable[[bytes], bytes],
     effort: str,
+    heads: DetectorHeads | None = None,
 ) -> tuple[bytes, Outcome]:
     """The best int8 file of those that the effort allows.
 
@@ -111,13 +113,15 @@ def improve(
         image: how pixels become the file's input, if that is known.
         quantize: from a float file with ranges to an int8 file.
         effort: "normal" or "high".
+        heads: of a detector: what counts in its outputs.
     """
     if not _differ(images):
         note = "too few images with something on them, and different, to judge more by"
         return plain, Outcome(effort, note=note)
     fitted, judging = _split(images, calibrated)
-    judge = Judge(calibrated, judging, image)
-    found = measure(calibrated, fitted)
+    judge = Judge(calibrated, judging, image, heads and heads.weigh)
+    limits = heads and heads.limits(calibrated)
+    found = measure(calibrated, fitted, limits=limits)
     statistics = with_headroom(found, len(fitted))
     maker = _Maker(calibrated, fitted, statistics, image, quantize)
     best, trials = None, {PLAIN: judge.sqnr_db(maker.plain())}
@@ -138,7 +142,7 @@ def improve(
     if len(fitted) + len(judging) <= _most_fitted(calibrated):
         seen = np.concatenate([fitted, judging])
         share = len(judging) / len(seen)
-    statistics = merged(found, measure(calibrated, judging), share)
+    statistics = merged(found, measure(calibrated, judging, limits=limits), share)
     statistics = with_headroom(statistics, len(fitted) + len(judging))
     data = _Maker(calibrated, seen, statistics, image, quantize).file(best)
     if data is None or judge.sqnr_db(data) < trials[str(best)] - _ACCIDENT_DB:

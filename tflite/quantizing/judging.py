@@ -4,6 +4,8 @@ Probabilities in steps of 1/256 say little: those of the sure images are exact, 
 classes 0. What the softmax is given tells files apart.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tflite.files import flatbuffer
@@ -13,18 +15,28 @@ from tflite.runtime import Session
 _ENDS = frozenset({"SOFTMAX", "LOGISTIC", "QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE"})
 _RELATIVE_TOLERANCE = 1e-4
 
+# From what the float file gives, (N, numbers of an image), to what the error of each counts.
+Weigh = Callable[[np.ndarray], np.ndarray]
+
 
 class Judge:
     """Files beside one float file, on the same images."""
 
-    def __init__(self, reference: bytes, images: np.ndarray, image: ImageInput | None) -> None:
+    def __init__(
+        self,
+        reference: bytes,
+        images: np.ndarray,
+        image: ImageInput | None,
+        weigh: Weigh | None = None,
+    ) -> None:
         self._images, self._image = images, image
         self._expected = self._run(reference)
+        self._weights = 1.0 if weigh is None else weigh(self._expected)
 
     def sqnr_db(self, data: bytes) -> float:
-        """10·log10(Σ reference² / Σ error²), of what the last softmax is given."""
-        noise = np.square(self._run(data) - self._expected).sum()
-        signal = np.square(self._expected).sum()
+        """10·log10(Σ reference² / Σ error²), of what the last softmax is given, by weight."""
+        noise = (np.square(self._run(data) - self._expected) * self._weights).sum()
+        signal = (np.square(self._expected) * self._weights).sum()
         return float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30)))
 
     def is_same(self, data: bytes) -> bool:

@@ -17,6 +17,7 @@ from tflite import progress
 from tflite.files import flatbuffer
 from tflite.images import ImageInput
 from tflite.quantizing import engine
+from tflite.quantizing.detector_heads import DetectorHeads
 from tflite.quantizing.effort import Outcome, improve
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import multiply_instead
@@ -51,6 +52,7 @@ def lower(
     images: np.ndarray | None,
     effort: str = "fast",
     keep: Sequence[str] = (),
+    detects: bool = False,
 ) -> Lowered:
     """Converts and quantizes.
 
@@ -63,6 +65,7 @@ def lower(
             and int16x8.
         effort: int8 only: as in `convert`.
         keep: int8 only: patterns of names of layers that stay float32.
+        detects: the output is a detector's codes beside its probabilities: see `DetectorHeads`.
 
     Raises:
         ValueError: TensorFlow's converter has no form for a layer; nothing is left of a layer that
@@ -84,12 +87,13 @@ def lower(
     if form.precision != "int8":
         return Lowered(file)
     calibrated = multiply_instead(file)
-    whole = partial(_quantized, image=image, form=form)
+    heads = DetectorHeads.of(calibrated, pixels, image and image.of_file) if detects else None
+    whole = partial(_quantized, image=image, form=form, heads=heads)
     quantize = partial(whole, kept=_kept(calibrated, keep)) if keep else whole
     plain, unkept = quantize(calibrated), whole(calibrated) if keep else None
     if effort == "fast":
         return Lowered(plain, Outcome(effort), unkept)
-    best = improve(calibrated, plain, pixels, image and image.of_file, quantize, effort)
+    best = improve(calibrated, plain, pixels, image and image.of_file, quantize, effort, heads)
     return Lowered(*best, unkept)
 
 
@@ -114,9 +118,15 @@ def _batches(images: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]
 
 
 def _quantized(
-    calibrated: bytes, image: ImageInput | None, form: Form, kept: Sequence[str] = ()
+    calibrated: bytes,
+    image: ImageInput | None,
+    form: Form,
+    heads: DetectorHeads | None,
+    kept: Sequence[str] = (),
 ) -> bytes:
     """The int8 file by the ranges that the float file carries, its input's made exact."""
+    if heads is not None:
+        calibrated = heads.with_ranges(calibrated)
     if image is None:
         return engine.quantize(widen_for_delegates(calibrated), form, kept)
     file = with_input_range(calibrated, *image.of_file.range)

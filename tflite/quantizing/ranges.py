@@ -20,7 +20,7 @@ def with_input_range(calibrated: bytes, low: float, high: float) -> bytes:
     of the calibration images.
     """
     flat = flatbuffer.unpack(calibrated)
-    _set_range(flat, flat.subgraphs[0].inputs[0], low, high)
+    set_range(flat, flat.subgraphs[0].inputs[0], low, high)
     return flatbuffer.pack(flat)
 
 
@@ -43,12 +43,12 @@ def widen_for_delegates(calibrated: bytes) -> bytes:
             known = _range(tensors[index])
             if known is None or known[1] - known[0] >= least:
                 continue
-            _set_range(flat, index, min(known[0], -least / 2), max(known[1], least / 2))
+            set_range(flat, index, min(known[0], -least / 2), max(known[1], least / 2))
             widened = True
     return flatbuffer.pack(flat) if widened else calibrated
 
 
-def _set_range(flat: schema.ModelT, tensor: int, low: float, high: float) -> None:
+def set_range(flat: schema.ModelT, tensor: int, low: float, high: float) -> None:
     """Of a tensor, and of all that hold its values."""
     for index in flatbuffer.tensors_with_the_range_of(flat, tensor):
         quantization = flat.subgraphs[0].tensors[index].quantization

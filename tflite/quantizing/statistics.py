@@ -61,13 +61,19 @@ class Statistics:
         return Statistics(*(v if v is None else (v - shift) / scale for v in values))
 
 
-def measure(data: bytes, images: np.ndarray, fitted: int | None = None) -> dict[int, Statistics]:
+def measure(
+    data: bytes,
+    images: np.ndarray,
+    fitted: int | None = None,
+    limits: Mapping[int, tuple[float, float]] | None = None,
+) -> dict[int, Statistics]:
     """Runs a float file on images.
 
     Args:
         data: a float32 file with one input.
         images: float32 (N, height, width, channels), as the file takes them.
         fitted: so many of them, from the first, count for the means; all by default.
+        limits: tensors by index, and the least and the greatest value that theirs are taken for.
 
     Returns:
         Statistics of every activation by its tensor's index, the input's first. Where h-swishes
@@ -85,6 +91,8 @@ def measure(data: bytes, images: np.ndarray, fitted: int | None = None) -> dict[
         for index, values in _run(flat, steps, group):
             if values.ndim < 2:
                 values = values.reshape(-1, 1)  # without channels, as `Channels.labels` says
+            if limits and index in limits:
+                values = values.clip(*limits[index])
             floor = _BELOW_FLOOR * floors.get(index, -np.inf)
             sums = found.setdefault(index, _Sums(values.shape[-1], floor))
             sums.add(values, share=np.clip((fitted - start) / len(group), 0, 1))
