@@ -10,7 +10,7 @@ from slimnets.training import default_config
 
 def get_config():
     config = default_config()
-    config.epochs = 20
+    config.epochs = 40
     config.batch_size = 16
     config.clip_norm = 10.0
 
