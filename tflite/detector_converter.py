@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from absl import logging
 from tflite import keras_models
 from tflite.converter import check_options, make
 from tflite.files import detection_operator, flatbuffer, writing
-from tflite.files.detection_operator import OUTPUT_NAMES, Choice
+from tflite.files.detection_operator import OUTPUT_NAMES, RAW_NAMES, Choice
 from tflite.files.metadata import Metadata, append_labels, attach, check_labels
 from tflite.files.signature import set_signature
 from tflite.litert import open_interpreter
@@ -83,6 +83,7 @@ def convert_detector(
     score_threshold: float = 0.01,
     iou_threshold: float = 0.6,
     effort: str = "normal",
+    postprocess: bool = True,
 ) -> DetectorConversion:
     """Converts a detector with raw heads into a file that ends in TFLite_Detection_PostProcess.
 
@@ -105,6 +106,9 @@ def convert_detector(
         target, calibration, input_type, preprocessing, effort: as in `tflite.convert`.
         labels: one name a class, or the path of a text file with one a line; no background.
         max_detections, score_threshold, iou_threshold: of the operator.
+        postprocess: False leaves the operator out: the outputs are codes (1, n, 4) and scores
+            (1, n, classes), float32, without the background, and who reads the file decodes them;
+            MediaPipe does, by the anchors in the metadata.
 
     Raises:
         ValueError, TypeError, OSError: as `tflite.convert`; a model without these heads; anchors
@@ -136,10 +140,16 @@ def convert_detector(
 
     flat = flatbuffer.unpack(made.lowered.file)
     heads = _heads(flat)
-    detection_operator.append(flat, *heads, anchors, choice)
-    set_signature(flat, ["image"], OUTPUT_NAMES)
+    metadata = Metadata(image=made.image, labels=labels, name=model.name)
+    if postprocess:
+        detection_operator.append(flat, *heads, anchors, choice)
+        set_signature(flat, ["image"], OUTPUT_NAMES)
+    else:
+        detection_operator.leave_raw(flat, *heads)
+        set_signature(flat, ["image"], RAW_NAMES)
+        metadata = replace(metadata, anchors=anchors)
     flat.description = "Converted from Keras."
-    attach(flat, Metadata(image=made.image, labels=labels, name=model.name))
+    attach(flat, metadata)
     data = append_labels(flatbuffer.pack(flat), labels)
 
     agreement = _compare(packed, data, made.samples[:_COMPARED], anchors, width, choice, made.image)
@@ -241,8 +251,11 @@ def _compare(
     errors = []
     for one in images:
         heads = np.asarray(packed(one[np.newaxis], training=False), np.float32)
-        ours = _run(reference, heads[..., :4], heads[..., 4:])
-        theirs = _run(file, _entering(file, one, image))
+        ours = _kept(_outputs(reference, heads[..., :4], heads[..., 4:]))
+        theirs = _outputs(file, _entering(file, one, image))
+        if len(theirs) == 2:  # codes and scores, without the background
+            theirs = _outputs(reference, theirs[0], np.pad(theirs[1], ((0, 0), (0, 0), (1, 0))))
+        theirs = _kept(theirs)
         sure = ours[2] >= _SURE
         near = _near(ours, theirs)
         wanted += int(sure.sum())
@@ -272,14 +285,19 @@ def _entering(interpreter: Any, image: np.ndarray, how: Any) -> np.ndarray:
     return np.clip(np.rint(values / scale + zero), limits.min, limits.max).astype(details["dtype"])
 
 
-def _run(interpreter: Any, *inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _outputs(interpreter: Any, *inputs: np.ndarray) -> list[np.ndarray]:
     for details, value in zip(interpreter.get_input_details(), inputs, strict=True):
         interpreter.set_tensor(details["index"], value)
     interpreter.invoke()
-    boxes, classes, scores, count = (
+    return [
         dequantize(interpreter.get_tensor(details["index"]), details)
         for details in interpreter.get_output_details()
-    )
+    ]
+
+
+def _kept(outputs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, classes and scores that the operator counts."""
+    boxes, classes, scores, count = outputs
     kept = int(count[0])
     return boxes[0, :kept], classes[0, :kept], scores[0, :kept]
 

@@ -20,7 +20,8 @@ more: a smaller file, and on Arm a faster one where the network suits XNNPACK's 
 compile --help`).
 
 A detector (slimnets.ssdlite) gets a file that ends in boxes, classes, scores and their count, and
-is judged by the objects that it finds.
+is judged by the objects that it finds; with --nopostprocess codes and scores of all anchors, which
+MediaPipe decodes by what the metadata say.
 
 --target=micro writes FILE.h and FILE.cc beside FILE.tflite: the model as a C array, its operators
 for TFLite Micro's resolver, the size of the arena, and an input with the output it must give.
@@ -58,6 +59,7 @@ def define_flags(define: Flags) -> None:
     define.integer("calibration_images", 100, "how many of them", lower_bound=1)
     define.enum("effort", "normal", EFFORTS, "for the accuracy of an int8 file")
     define.boolean("sparse", False, "float32: without the zeros of a pruned network")
+    define.boolean("postprocess", True, "a detector: ends in boxes, not in codes and scores")
     define.string("labels", None, "text file, a class name a line")
     define.enum("input_type", None, _TYPES, "the input's type, else the target's")
     define.enum("output_type", None, _TYPES, "the output's type, else the target's")
@@ -102,6 +104,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         if options.sparse:
             raise UsageError("--sparse is for classifiers")
         return convert_detector(file.model, options, images, file.preprocessing, labels, console)
+    if not options.postprocess:
+        raise UsageError("--nopostprocess is for detectors")
     conversion = tflite.convert(
         file.model,
         options.out,

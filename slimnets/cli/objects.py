@@ -49,12 +49,14 @@ def convert_detector(
         preprocessing=preprocessing,
         labels=labels or None,
         effort=options.effort,
+        postprocess=options.postprocess,
     )
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("file", str(made.path))
     table.add_row("form", f"{options.precision} for {options.target}")
     table.add_row("size", f"{len(made.bytes):,} bytes")
-    table.add_row("gives", "boxes, classes, scores, count")
+    gives = "boxes, classes, scores, count" if options.postprocess else "codes, scores"
+    table.add_row("gives", gives)
     table.add_row("agrees with Keras", str(made.agreement))
     edgetpu = tflite.check_edgetpu(made.bytes) if options.target == "coral" else None
     if edgetpu is not None:

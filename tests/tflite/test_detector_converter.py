@@ -127,18 +127,29 @@ def test_pycoral_finds_the_outputs_by_name(int8):
     }  # fmt: skip
 
 
-def test_mediapipe_finds_the_same_objects(model, pictures, images):
+def in_mediapipe(data, picture):
     mediapipe = pytest.importorskip("mediapipe")
     from mediapipe.tasks import python as tasks
 
-    file = convert(model, pictures, images, "int8", target="android")
-    boxes, classes, scores, _ = run(file.bytes, pictures.images[:1])
     options = tasks.vision.ObjectDetectorOptions(
-        base_options=tasks.BaseOptions(model_asset_buffer=file.bytes), score_threshold=0.51
+        base_options=tasks.BaseOptions(model_asset_buffer=data), score_threshold=0.51
     )
     with tasks.vision.ObjectDetector.create_from_options(options) as detector:
-        picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, pictures.images[0])
-        found = detector.detect(picture).detections
+        found = detector.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, picture)).detections
+    return sorted(found, key=lambda one: -one.categories[0].score)
+
+
+def check_box(found, wanted):
+    """MediaPipe's, in whole pixels, is that of ymin, xmin, ymax, xmax."""
+    box, wanted = found.bounding_box, np.array(wanted) * SIZE
+    np.testing.assert_allclose([box.origin_y, box.origin_x], wanted[:2], atol=1)
+    np.testing.assert_allclose([box.height, box.width], wanted[2:] - wanted[:2], atol=1.5)
+
+
+def test_mediapipe_finds_the_same_objects(model, pictures, images):
+    file = convert(model, pictures, images, "int8", target="android")
+    boxes, classes, scores, _ = run(file.bytes, pictures.images[:1])
+    found = in_mediapipe(file.bytes, pictures.images[0])
     sure = int((scores[0] > 0.51).sum())
     # A box that is narrower than a pixel inside of the picture is none to MediaPipe.
     assert sure - 2 <= len(found) <= sure
@@ -146,11 +157,32 @@ def test_mediapipe_finds_the_same_objects(model, pictures, images):
     ours = {(pictures.class_names[int(k)], s) for k, s in zip(classes[0], scores[0], strict=True)}
     theirs = {(one.categories[0].category_name, one.categories[0].score) for one in found}
     assert theirs <= ours
-    best = max(found, key=lambda one: one.categories[0].score)
-    box = best.bounding_box
-    wanted = boxes[0, 0] * SIZE
-    np.testing.assert_allclose([box.origin_y, box.origin_x], wanted[:2], atol=1)
-    np.testing.assert_allclose([box.height, box.width], wanted[2:] - wanted[:2], atol=1.5)
+    check_box(found[0], boxes[0, 0])
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_mediapipe_decodes_what_a_file_leaves_raw(model, pictures, images, precision):
+    file = convert(model, pictures, images, precision, target="android", postprocess=False)
+    assert file.agreement.found >= 0.9 * file.agreement.detections > 50
+    picture = (pictures.images if precision == "int8" else images)[:1]
+    codes, scores = run(file.bytes, picture)
+    assert codes.shape[2] == 4
+    assert scores.shape == (1, codes.shape[1], 3)  # without the background
+    found = in_mediapipe(file.bytes, pictures.images[0])
+    # Its suppression is another, but what is surest is the same.
+    (whole,) = tflite.Detector(
+        convert(model, pictures, images, precision, target="android").bytes
+    ).detect(pictures.images[:1], 0.51)
+    assert found[0].categories[0].category_name == whole[0].label
+    assert found[0].categories[0].score == pytest.approx(whole[0].score, abs=1e-3)
+    check_box(found[0], whole[0].box)
+
+
+def test_a_raw_file_maps_whole_to_an_edge_tpu(model, pictures, images):
+    file = convert(model, pictures, images, "int8", target="coral", postprocess=False)
+    report = tflite.check_edgetpu(file.bytes)
+    assert report.ok
+    assert sum(verdict.boundary for verdict in report.verdicts) == 2
 
 
 @pytest.mark.parametrize(

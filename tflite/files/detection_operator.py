@@ -18,6 +18,7 @@ from tflite.files.flatbuffer import operator_name
 NAME = "TFLite_Detection_PostProcess"
 # Of boxes, classes, scores and count: what pycoral's `detect` calls them in a file's signature.
 OUTPUT_NAMES = ("output_3", "output_2", "output_1", "output_0")
+RAW_NAMES = ("location", "score")
 SCALES = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
 
 
@@ -76,6 +77,34 @@ def append(
     graph.outputs = np.asarray(outputs, np.int32)
 
 
+def leave_raw(model: schema.ModelT, codes: int, scores: int) -> None:
+    """Let the file end in codes and scores, (1, n, 4) and (1, n, classes), float32.
+
+    Args:
+        model: its tensors `codes` and `scores` as for `append`, with a background.
+    """
+    graph = model.subgraphs[0]
+    tensor = graph.tensors[scores]
+    shape = [int(size) for size in tensor.shape]
+    begin, size = [0] * (len(shape) - 1) + [1], [*shape[:-1], shape[-1] - 1]
+    objects = _tensor(model, size, "scores_of_classes")
+    graph.tensors[objects].type = tensor.type
+    graph.tensors[objects].quantization = tensor.quantization
+    ends = [
+        _constant(model, np.array(v, np.int32), n) for v, n in ((begin, "begin"), (size, "size"))
+    ]
+    graph.operators.append(
+        schema.OperatorT(
+            opcodeIndex=_code(model, schema.BuiltinOperator.SLICE),
+            inputs=np.asarray([scores, *ends], np.int32),
+            outputs=np.asarray([objects], np.int32),
+            builtinOptionsType=schema.BuiltinOptions.SliceOptions,
+            builtinOptions=schema.SliceOptionsT(),
+        )
+    )
+    graph.outputs = np.asarray([_real(model, index) for index in (codes, objects)], np.int32)
+
+
 def _options(choice: Choice) -> bytes:
     builder = flexbuffers.Builder()
     with builder.Map():
@@ -111,7 +140,10 @@ def _real(model: schema.ModelT, index: int) -> int:
 def _constant(model: schema.ModelT, values: np.ndarray, name: str) -> int:
     model.buffers.append(schema.BufferT(data=np.frombuffer(values.tobytes(), np.uint8)))
     index = _tensor(model, list(values.shape), name)
-    model.subgraphs[0].tensors[index].buffer = len(model.buffers) - 1
+    tensor = model.subgraphs[0].tensors[index]
+    tensor.buffer = len(model.buffers) - 1
+    if values.dtype == np.int32:
+        tensor.type = schema.TensorType.INT32
     return index
 
 
@@ -128,7 +160,7 @@ def _code(model: schema.ModelT, builtin: int, custom: str | None = None) -> int:
         known = max(code.builtinCode, code.deprecatedBuiltinCode)
         if known == builtin and custom is None:
             return index
-    # DEQUANTIZE of int8 is of version 2.
+    # DEQUANTIZE and SLICE of int8 are of version 2.
     version = 1 if custom else 2
     model.operatorCodes.append(
         schema.OperatorCodeT(

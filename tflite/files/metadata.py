@@ -14,7 +14,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import flatbuffers
@@ -48,6 +48,7 @@ class Metadata:
         image: how to prepare images; None if the file does not say.
         labels: a name for each class; empty if the file holds none.
         name, description, version, author, license: free text, "" where absent.
+        anchors: (n, 4), of a detector's file that gives codes and scores; written, not read.
     """
 
     image: ImageInput | None = None
@@ -57,6 +58,7 @@ class Metadata:
     version: str = ""
     author: str = ""
     license: str = ""
+    anchors: np.ndarray | None = field(default=None, compare=False)
 
 
 def image_input(preprocessing: Any, shape: tuple[int, int, int]) -> ImageInput:
@@ -348,7 +350,7 @@ def _encode(model: schema.ModelT, metadata: Metadata) -> bytes:
         {
             2: writer.tables([_encode_input(writer, graph, metadata)]),
             3: writer.tables(_encode_outputs(writer, model, graph, metadata)),
-            **segmentation_metadata.custom_fields(writer, model),
+            **_custom_fields(writer, model, metadata.anchors),
         },
     )
     fields = {
@@ -360,6 +362,16 @@ def _encode(model: schema.ModelT, metadata: Metadata) -> bytes:
     fields[_MIN_PARSER_VERSION_SLOT] = writer.text(MIN_PARSER_VERSION)
     writer.builder.Finish(writer.table(_MODEL_SLOTS, fields), file_identifier=IDENTIFIER)
     return bytes(writer.builder.Output())
+
+
+def _custom_fields(
+    writer: _Writer, model: schema.ModelT, anchors: np.ndarray | None
+) -> dict[int, Callable[[int], None]]:
+    if anchors is None:
+        return segmentation_metadata.custom_fields(writer, model)
+    graph = model.subgraphs[0]
+    classes = int(graph.tensors[int(graph.outputs[1])].shape[-1])
+    return detection_metadata.custom_fields(writer, anchors, classes)
 
 
 def _encode_input(writer: _Writer, graph: schema.SubGraphT, metadata: Metadata) -> int:
@@ -417,6 +429,8 @@ def _describe_input(tensor: schema.TensorT, image: ImageInput | None) -> str:
 def _encode_outputs(
     writer: _Writer, model: schema.ModelT, graph: schema.SubGraphT, metadata: Metadata
 ) -> list[int]:
+    if metadata.anchors is not None:
+        return detection_metadata.encode_raw_outputs(writer, metadata.labels, LABELS_FILE)
     if len(graph.outputs) == 4:  # only a detector's
         return detection_metadata.encode_outputs(writer, metadata.labels, LABELS_FILE)
     return [_encode_output(writer, model, graph, metadata)]
