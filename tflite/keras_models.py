@@ -152,29 +152,60 @@ def task_of(model: "keras.Model") -> str:
     return "segment" if len(outputs) == 1 and len(outputs[0].shape) == 4 else "classify"
 
 
+# Layers and functions of Keras that move numbers, or mix them so that probabilities stay such.
+_MOVES = frozenset(
+    {"reshape", "flatten", "identity", "squeeze", "expanddims", "cast", "permute", "transpose"}
+    | {"dropout", "spatialdropout2d", "gaussiannoise", "gaussiandropout", "getitem"}
+    | {"activityregularization", "resizing", "resize", "upsampling2d", "cropping2d"}
+)
+_MIXES = frozenset(
+    {"average", "maximum", "minimum", "concatenate", "mean", "max", "min", "averagepooling2d"}
+    | {"globalaveragepooling2d", "globalmaxpooling2d", "maxpooling2d"}
+)
+
+
 def output_kind(model: "keras.Model") -> str:
     """What a model's one output is: see `tflite.files.flatbuffer.output_kind`.
 
-    By the last layer that does more than move numbers; of a layer or function that is not known,
-    as of a linear one.
+    By the last layer that does more than move numbers, inside of a nested model too; of a layer or
+    function that is not known, as of a linear one.
     """
+    output = model.outputs[0]
+    kind = _kind_of(output) or "logits"
+    return "numbers" if kind == "logits" and output.shape[-1] == 1 else kind
+
+
+def _kind_of(tensor: Any) -> str | None:
+    """None of a model's input."""
     import keras
 
-    output = model.outputs[0]
-    tensor, passes = output, ("Reshape", "Flatten", "Dropout", "Identity", "Squeeze", "ExpandDims")
-    while type(tensor._keras_history.operation).__name__ in passes:
-        (tensor,) = tensor._keras_history.operation._inbound_nodes[
-            tensor._keras_history.node_index
-        ].input_tensors
-    operation = tensor._keras_history.operation
+    operation, node, index = tensor._keras_history
+    if isinstance(operation, keras.layers.InputLayer):
+        return None
+    inputs = operation._inbound_nodes[node].input_tensors
+    if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
+        return _kind_of(operation.outputs[index]) or _kind_of(inputs[0])
     name = type(operation).__name__.lower()
     activation = getattr(operation, "activation", None)
-    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+    if isinstance(activation, keras.layers.Softmax) or (
+        name in ("softmax", "sigmoid")
+        or activation in (keras.activations.softmax, keras.activations.sigmoid)
+    ):
         return "probabilities"
-    if name in ("softmax", "sigmoid"):
-        return "probabilities"
-    activated = activation not in (None, keras.activations.linear) or "relu" in name
-    return "numbers" if activated or output.shape[-1] == 1 else "logits"
+    if activation not in (None, keras.activations.linear) or "relu" in name:
+        return "numbers"
+    if getattr(operation, "weights", None):
+        return "logits"
+    kinds = {_kind_of(one) for one in inputs}
+    if name == "activation" or name in _MOVES or name in _MIXES:
+        return kinds.pop() if len(kinds) == 1 else "logits"
+    # A logarithm of probabilities is a logit. What else is calculated with them is neither, nor is
+    # what is divided by its own sum or norm.
+    if name in ("log", "logsoftmax"):
+        return "logits"
+    divided = name == "exp" or (name in ("divide", "truedivide") and len(inputs) > 1)
+    made = "probabilities" in kinds or kinds == {"numbers"}
+    return "numbers" if divided or made else "logits"
 
 
 def check_calibratable(model: "keras.Model") -> None:

@@ -33,6 +33,12 @@ _ACTIVATION_OPS = frozenset(
     {"ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "PRELU", "RELU", "RELU6", "RELU_N1_TO_1", "TANH"}
 )
 _PASSES_VALUES = frozenset({"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE", "CAST", "TRANSPOSE"})
+# Of probabilities these make probabilities, and the arithmetic numbers that are no scores.
+_MIXES_VALUES = frozenset(
+    {"CONCATENATION", "MEAN", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MAXIMUM", "MINIMUM"}
+    | {"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}
+)
+_ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV", "SUM"})
 
 
 # What reading a damaged file can end in.
@@ -152,18 +158,31 @@ def output_kind(model: schema.ModelT, output: int = 0) -> str:
         where another activation made them.
     """
     graph = model.subgraphs[0]
-    written_by = producers(graph)
     index = int(graph.outputs[output])
     shape = [int(size) for size in graph.tensors[index].shape]
-    operator = written_by.get(index)
-    while operator is not None and operator_name(model, operator) in _PASSES_VALUES:
-        operator = written_by.get(int(operator.inputs[0]))
-    name = "" if operator is None else operator_name(model, operator)
+    kinds: dict[int, str] = {}
+    for operator in graph.operators:
+        kind = _kind_of(operator, operator_name(model, operator), kinds)
+        kinds.update(dict.fromkeys(map(int, operator.outputs), kind))
+    kind = kinds.get(index, "logits")
+    return "numbers" if kind == "logits" and shape and shape[-1] == 1 else kind
+
+
+def _kind_of(operator: schema.OperatorT, name: str, kinds: Mapping[int, str]) -> str:
+    """`output_kind` of one operator's outputs, given that of those before it."""
+    inputs = [int(i) for i in operator.inputs]
     if name in _PROBABILITY_OPS:
         return "probabilities"
-    fused = getattr(operator and operator.builtinOptions, "fusedActivationFunction", 0)
-    activated = name in _ACTIVATION_OPS or fused != schema.ActivationFunctionType.NONE
-    return "numbers" if activated or (shape and shape[-1] == 1) else "logits"
+    if name in _PASSES_VALUES:
+        return kinds.get(inputs[0], "logits")
+    fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
+    if name in _ACTIVATION_OPS or fused != schema.ActivationFunctionType.NONE:
+        return "numbers"
+    before = {kinds[i] for i in inputs if i in kinds}
+    if name in _MIXES_VALUES and len(before) == 1:
+        return before.pop()
+    made = "probabilities" in before or before == {"numbers"}
+    return "numbers" if name in _ARITHMETIC and made else "logits"
 
 
 def ends_in_probabilities(model: schema.ModelT, output: int = 0) -> bool:
