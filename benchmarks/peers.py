@@ -16,6 +16,7 @@ import datetime
 import importlib.metadata
 import importlib.util
 import math
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -111,38 +112,29 @@ def by_export(model) -> bytes:
         return Path(folder, "net.tflite").read_bytes()
 
 
-def by_onnx_runtime(name: str) -> Run:
-    import torch
-    import torchvision
+def from_torch(name: str, folder: str) -> Path:
+    """torchvision's network as files, whose names end in .onnx and .tflite."""
+    script = Path(__file__).with_name("torch_peers.py")
+    words = [sys.executable, script, name, f"--size={FLAGS.size}", f"--folder={folder}"]
+    made = subprocess.run(words, capture_output=True, text=True)
+    if made.returncode:  # the other file may be there
+        logging.warning("%s: %s", name, made.stderr.strip().splitlines()[-1:])
+    return Path(folder, name)
 
+
+def by_onnx_runtime(file: Path) -> Run:
     from slimnets.onnx_files import OnnxSession
 
-    network = torchvision.models.get_model(name, weights=None).eval()
+    session = OnnxSession(file.with_suffix(".onnx"), 1)
     image = np.moveaxis(images()[:1], -1, 1).copy()
-    with tempfile.TemporaryDirectory() as folder:
-        with contextlib.redirect_stdout(sys.stderr):
-            torch.onnx.export(network, (torch.from_numpy(image),), f"{folder}/net.onnx")
-        session = OnnxSession(f"{folder}/net.onnx", 1)
     return lambda: session.run(image)
-
-
-def by_litert_torch(name: str) -> bytes:
-    import litert_torch
-    import torch
-    import torchvision
-
-    network = torchvision.models.get_model(name, weights=None).eval()
-    image = torch.from_numpy(np.moveaxis(images()[:1], -1, 1).copy())
-    with tempfile.TemporaryDirectory() as folder:
-        litert_torch.convert(network, (image,)).export(f"{folder}/net.tflite")
-        return Path(folder, "net.tflite").read_bytes()
 
 
 def installed(*modules: str) -> bool:
     return all(importlib.util.find_spec(module) for module in modules)
 
 
-def peers(name: str, precision: str, apart) -> dict[str, Run]:
+def peers(name: str, precision: str, apart, folder: str) -> dict[str, Run]:
     """What runs the network otherwise; `apart` is its keras.applications twin."""
     from tflite.measuring.timing import invocation
 
@@ -152,11 +144,13 @@ def peers(name: str, precision: str, apart) -> dict[str, Run]:
         makers["TFLiteConverter"] = lambda: invocation(by_guide(apart, precision))
         if precision == "float32":
             makers["export(litert)"] = lambda: invocation(by_export(apart))
-    if torch_name and precision == "float32":
-        if installed("torch", "torchvision", "onnxruntime"):
-            makers["ONNX Runtime"] = lambda: by_onnx_runtime(torch_name)
-        if installed("litert_torch", "torchvision"):
-            makers["litert-torch"] = lambda: invocation(by_litert_torch(torch_name))
+    if torch_name and precision == "float32" and installed("torch", "torchvision"):
+        file = from_torch(torch_name, folder)
+        if installed("onnxruntime"):
+            makers["ONNX Runtime"] = lambda: by_onnx_runtime(file)
+        if installed("litert_torch"):
+            made = file.with_suffix(".tflite")
+            makers["litert-torch"] = lambda: invocation(made.read_bytes())
     found = {}
     for peer, make in makers.items():
         try:
@@ -179,7 +173,8 @@ def rows() -> Iterator[list[Row]]:
             file = tflite.convert(
                 model, precision=precision, target="cpu", calibration=images(), effort="fast"
             )
-            others = peers(name, precision, apart)
+            with tempfile.TemporaryDirectory() as folder:
+                others = peers(name, precision, apart, folder)
             calls = [invocation(file.bytes), *others.values()]
             mine, *theirs = time_calls(calls, runs=FLAGS.turns, most_seconds=60)
             times = {p: t.median for p, t in zip(others, theirs, strict=True)}
