@@ -133,9 +133,12 @@ def _size(path: Path) -> tuple[int, int]:
         return picture.size[1], picture.size[0]
 
 
+_SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
+
+
 def with_lists(folder: Path) -> tuple[Path, ...]:
     """Where a list of classes may be: in the folder, and above one of a split."""
-    is_split = folder.name.lower() in ("train", "val", "valid", "validation", "test")
+    is_split = folder.name.lower() in _SPLIT_NAMES
     return (folder, folder.parent) if is_split else (folder,)
 
 
