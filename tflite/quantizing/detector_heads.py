@@ -30,6 +30,7 @@ _SHARES = np.linspace(1.0, 0.2, 17)
 # What a probability's error counts beside that of a code: an error of 1/50 as one of 1/10, about as
 # much of a box's height and width.
 _OF_SCORES = 25.0
+_MOST_IMAGES = 200
 # By so many logits their range is chosen.
 _JUDGED = 200_000
 
@@ -52,6 +53,7 @@ class DetectorHeads:
     @classmethod
     def of(cls, data: bytes, images: np.ndarray, image: ImageInput | None) -> "DetectorHeads":
         """What a float file that joins codes and probabilities needs on images like these."""
+        images = images[:: 1 + len(images) // _MOST_IMAGES]
         rows = Session(data, image).run(images)
         width = rows.shape[-1]
         rows = rows.reshape(-1, width)
