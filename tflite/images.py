@@ -371,6 +371,20 @@ def look_at(image: str | os.PathLike | EncodedImage) -> tuple[int, int, bool]:
         return upright.height, upright.width, False
 
 
+def shown_size(path: str | os.PathLike) -> tuple[int, int, Image.Transpose | None]:
+    """(height, width) of a picture as it is shown, and the turn that shows it so; None: as stored.
+
+    Only the file's beginning is read.
+
+    Raises:
+        UnreadableImage: as `read_image`.
+    """
+    with _opened(path) as opened:
+        turn = _turn(opened)
+        width, height = opened.size[::-1] if turn in _ON_THE_SIDE else opened.size
+        return height, width, turn
+
+
 def _not_an_image(value: Any) -> str:
     return (
         "an image must be a path, a PIL image or a uint8 array (H, W, C), "

@@ -6,7 +6,7 @@ becomes splits.
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from absl import logging
 
 from slimnets.data.pictures import VAL_FRACTION, check_few_are_bad
 from slimnets.data.splits import Annotated, Source, split_name, stratified_order
-from slimnets.dense.annotations import Annotations, read_annotations
+from slimnets.dense.annotations import Annotations, read_annotations, table_columns, table_rows
 from slimnets.dense.masks import read_masks
+from slimnets.dense.texts import read_text
 from tflite.images import look_at
 
 # Lists of pictures in Pascal VOC's folders.
@@ -48,7 +49,9 @@ def load(kind: str, path: str) -> Source:
         skipped += left_out
         names = names or found
     if kind in _VOC_LISTS and set(parts) == {"train"}:
-        parts = _listed(Path(path), _VOC_LISTS[kind], parts["train"]) or parts
+        parts = _listed(Path(path).expanduser(), _VOC_LISTS[kind], parts["train"]) or parts
+    if kind == "csv":
+        parts = _told(Path(path).expanduser(), parts["train"])
     if "val" not in parts:
         parts = {**_held_out(name, parts.pop("train")), **parts}
     if kind != "masks":
@@ -61,17 +64,13 @@ def load(kind: str, path: str) -> Source:
 def has_boxes(file: str) -> bool:
     """Whether a CSV file's columns are those of boxes."""
     path = Path(file).expanduser()
-    if not path.is_file():
-        return False
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-        columns = {cell.strip().lower() for cell in next(csv.reader(lines), [])}
-    return {"class", "ymin", "xmin", "ymax", "xmax"} <= columns
+    return path.is_file() and {"class", "ymin", "xmin", "ymax", "xmax"} <= {*table_columns(path)}
 
 
 def _places(kind: str, path: str) -> dict[str, str]:
     """Split → where it is; "train" first."""
     root = Path(path).expanduser()
-    if "," in path or not root.is_dir():
+    if not root.is_dir():
         return {"train": str(root)}
     # Ultralytics' folders have the splits inside of images/ and labels/.
     inner = root / "labels" if kind == "yolo" and (root / "labels" / "train").is_dir() else root
@@ -122,7 +121,8 @@ def _masks(
     kind: str, place: str, names: tuple[str, ...] | None
 ) -> tuple[Annotated, tuple[str, ...], list[str]]:
     found = read_masks(place, names)
-    return Annotated(found.files, masks=found.masks), found.class_names, []
+    part, unreadable = _readable(place, Annotated(found.files, masks=found.masks))
+    return part, found.class_names, unreadable
 
 
 def _readable(place: str, part: Annotated) -> tuple[Annotated, list[str]]:
@@ -149,10 +149,47 @@ def _listed(root: Path, folder: str, whole: Annotated) -> dict[str, Annotated]:
     stems = {Path(image).stem: index for index, image in enumerate(whole.images)}
     parts = {}
     for name, file in lists.items():
-        words = file.read_text("utf-8").split() if file.is_file() else []
-        if chosen := [stems[word] for word in words if word in stems]:
+        lines = read_text(file).splitlines() if file.is_file() else []
+        words = [_stem(line, stems) for line in lines if line.strip()]
+        chosen = [stems[word] for word in words if word in stems]
+        if words and not chosen and name != "test":
+            raise ValueError(f"{file} names {words[0]!r} and others, which have no annotations.")
+        if missing := len(words) - len(chosen):
+            logging.warning("%d of the %d in %s have no annotations", missing, len(words), file)
+        if chosen:
             parts[name] = whole.select(np.array(chosen))
     return parts if {"train", "val"} <= set(parts) else {}
+
+
+def _stem(line: str, stems: Mapping[str, int]) -> str:
+    """The picture that a line of a list names, perhaps as a file, perhaps before a number."""
+    name = line.strip().replace("\\", "/").rpartition("/")[2]
+    for word in (name, Path(name).stem, name.split()[0]):
+        if word in stems:
+            return word
+    return name
+
+
+def _told(file: Path, whole: Annotated) -> dict[str, Annotated]:
+    """The splits that a table's column split tells; all of it as "train" where there is none."""
+    if "split" not in table_columns(file):
+        return {"train": whole}
+    said: dict[str, str] = {}
+    for where, picture, cells in table_rows(file):
+        split = split_name(cells.get("split", ""))
+        if split is None:
+            raise ValueError(
+                f"{where}: split must be train, val or test, got {cells.get('split', '')!r:.80}."
+            )
+        if said.setdefault(str(picture), split) != split:
+            raise ValueError(f"{where}: {picture} is of split {said[str(picture)]} further above.")
+    parts = {
+        name: np.array([i for i, image in enumerate(whole.images) if said[image] == name], int)
+        for name in ("train", "val", "test")
+    }
+    if not len(parts["train"]):
+        raise ValueError(f"{file} has no row of split train.")
+    return {name: whole.select(chosen) for name, chosen in parts.items() if len(chosen)}
 
 
 def _held_out(name: str, whole: Annotated) -> dict[str, Annotated]:

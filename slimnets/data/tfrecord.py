@@ -108,7 +108,7 @@ def _names(where: str, parts: dict[str, list[Record]], beside: Path) -> tuple[tu
 
 
 def _read_labels(path: Path) -> dict[int, str]:
-    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     numbered = [re.fullmatch(r"(\d+):(.*)", line) for line in lines]
     if all(numbered):
         return {int(match[1]): match[2].strip() for match in numbered}

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
+from PIL.Image import Transpose
 
 from slimnets.dense.assignment import Objects, complaint_of
+from slimnets.dense.texts import as_path, read_text
 from slimnets.dense.yolo_names import listed_names
+from tflite.images import IMAGE_SUFFIXES, is_hidden, shown_size
 
 # What tools put first in their lists of classes, and what is no class of boxes.
 BACKGROUND = ("background", "__background__", "_background_")
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 class Annotations(NamedTuple):
@@ -63,7 +65,9 @@ def read_annotations(source: str, class_names: Sequence[str] | None = None) -> A
         source: "voc:FOLDER" (Annotations/*.xml and JPEGImages/, or the .xml files beside the
             pictures); "coco:FILE.json" or "coco:FILE.json,FOLDER" of its pictures; "yolo:FOLDER"
             (images/ and labels/, or .txt files beside the pictures, and classes.txt or data.yaml);
-            "csv:FILE" with the columns path, class, ymin, xmin, ymax, xmax in pixels.
+            "csv:FILE" with the columns path, class, ymin, xmin, ymax, xmax in pixels, and perhaps
+            split. Pixels are those of the picture as it is shown, or of the size that XML or JSON
+            tells; a photograph that EXIF turns may be told as it is stored.
         class_names: those that count, in their order (the training's, for a validation set); boxes
             of others are left out and told. None: all that occur, sorted; YOLO's and COCO's in
             the order of their lists.
@@ -77,8 +81,8 @@ def read_annotations(source: str, class_names: Sequence[str] | None = None) -> A
     if kind not in _READERS or not place:
         known = ", ".join(f"{name}:PATH" for name in _READERS)
         raise ValueError(f"annotations are told as {known}; got {source!r:.80}.")
-    if not Path(place.split(",")[0]).exists():
-        raise FileNotFoundError(f"{place.split(',')[0]} is not there.")
+    if not Path(_parts(place)[0]).exists():
+        raise FileNotFoundError(f"{_parts(place)[0]} is not there.")
     pictures, listed = _READERS[kind](place)
     if not pictures:
         raise ValueError(f"{source} has no pictures with annotations.")
@@ -94,6 +98,15 @@ def read_annotations(source: str, class_names: Sequence[str] | None = None) -> A
     rejected: list[str] = []
     objects = [_objects(boxes, names, rejected) for _, boxes in pictures]
     return Annotations(tuple(path for path, _ in pictures), tuple(objects), names, tuple(rejected))
+
+
+def _parts(place: str) -> tuple[str, str]:
+    """What stands before and behind the comma, which may also be one of a file's name."""
+    ends = [at for at, letter in enumerate(place) if letter == ","]
+    whole = next((at for at in (len(place), *ends) if Path(place[:at]).exists()), None)
+    if whole is None:
+        whole = place.index(",") if ends else len(place)
+    return place[:whole], place[whole + 1 :]
 
 
 def _objects(boxes: list[_Box], names: Sequence[str], rejected: list[str]) -> Objects:
@@ -118,19 +131,53 @@ def _number(text: Any, where: str) -> float:
         raise ValueError(f"{where}: {text!r:.80} is no number.") from None
 
 
-def _fractions(corners: Sequence[float], height: float, width: float, where: str) -> list[float]:
+class _Frame(NamedTuple):
+    """What a picture's boxes are relative to: pixels, and how the picture is turned to be shown
+    where the boxes are those of it as it is stored."""
+
+    height: float
+    width: float
+    turn: Transpose | None
+
+
+def _frame(path: Path, said: tuple[float, float], where: str) -> _Frame:
+    """The frame of a picture's boxes.
+
+    Args:
+        path: of the picture.
+        said: height and width of the picture that was annotated, which may have been of another
+            size; 0: not said.
+        where: for messages.
+    """
+    try:
+        height, width, turn = shown_size(path)
+    except OSError:
+        height, width, turn = *said, None  # it will be left out as a whole
+    swapped = said == (width, height) != (height, width)
+    if min(said) > 0 and not (swapped and turn is None):
+        height, width = said
     if not (height > 0 and width > 0):
         raise ValueError(f"{where}: a picture of {height:g}×{width:g} pixels.")
-    sides = (height, width) * 2
-    return [value / side for value, side in zip(corners, sides, strict=True)]
+    # Tools that do not turn a photograph tell its size as it is stored.
+    return _Frame(height, width, turn if swapped else None)
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture."""
-    from PIL import Image
+def _fractions(corners: Sequence[float], frame: _Frame) -> list[float]:
+    """Corners ymin, xmin, ymax, xmax in pixels as fractions of the picture as it is shown."""
+    sides = (frame.height, frame.width) * 2
+    fractions = [value / side for value, side in zip(corners, sides, strict=True)]
+    return _turned(fractions, frame.turn) if frame.turn is not None else fractions
 
-    with Image.open(path) as picture:
-        return picture.size[1], picture.size[0]
+
+def _turned(box: Sequence[float], turn: Transpose) -> list[float]:
+    """A box after a turn of its picture by 90° or about a diagonal."""
+    ymin, xmin, ymax, xmax = box
+    down, across = (xmin, xmax), (ymin, ymax)
+    if turn in (Transpose.ROTATE_90, Transpose.TRANSVERSE):
+        down = (1 - xmax, 1 - xmin)
+    if turn in (Transpose.ROTATE_270, Transpose.TRANSVERSE):
+        across = (1 - ymax, 1 - ymin)
+    return [down[0], across[0], down[1], across[1]]
 
 
 _SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -144,9 +191,14 @@ def with_lists(folder: Path) -> tuple[Path, ...]:
 
 def picture_beside(stem: str, *folders: Path) -> Path | None:
     """The picture of this name without its ending."""
-    candidates = (folder / f"{stem}{end}" for folder in folders for end in _PICTURES)
+    candidates = (folder / f"{stem}{end}" for folder in folders for end in IMAGE_SUFFIXES)
     both = (path for c in candidates for path in (c, c.with_suffix(c.suffix.upper())))
     return next((path for path in both if path.is_file()), None)
+
+
+def _listing(folder: Path, pattern: str) -> list[Path]:
+    """Its files, sorted, without a program's own, such as ._picture.xml of a Mac's archive."""
+    return sorted(file for file in folder.glob(pattern) if not is_hidden(file.name))
 
 
 def _voc(place: str) -> tuple[list[_Picture], None]:
@@ -154,7 +206,7 @@ def _voc(place: str) -> tuple[list[_Picture], None]:
     root = Path(place)
     xml = root / "Annotations" if (root / "Annotations").is_dir() else root
     pictures = []
-    for file in sorted(xml.glob("*.xml")):
+    for file in _listing(xml, "*.xml"):
         where = str(file)
         try:
             tree = ElementTree.parse(file).getroot()
@@ -163,8 +215,8 @@ def _voc(place: str) -> tuple[list[_Picture], None]:
         path = picture_beside(file.stem, root / "JPEGImages", root / "images", xml)
         if path is None:
             raise FileNotFoundError(f"{where}: there is no picture {file.stem}.jpg or the like.")
-        height, width = _size(path)
-        boxes = []
+        said = tuple(_number(tree.findtext(f"size/{s}") or 0, where) for s in ("height", "width"))
+        frame, boxes = _frame(path, said, where), []
         for one in tree.iter("object"):
             edges = [
                 _number(one.findtext(f"bndbox/{edge}"), where)
@@ -172,87 +224,139 @@ def _voc(place: str) -> tuple[list[_Picture], None]:
             ]
             edges[:2] = [max(edge - 1, 0) if edge >= 0 else edge for edge in edges[:2]]
             kind = (one.findtext("name") or "").strip()
-            boxes.append(_Box(where, kind, _fractions(edges, height, width, where)))
+            boxes.append(_Box(where, kind, _fractions(edges, frame)))
         pictures.append((str(path), boxes))
     return pictures, None
 
 
 def _coco(place: str) -> tuple[list[_Picture], list[str]]:
     """Boxes are x, y, width, height in pixels; crowds are left out, as in training on COCO."""
-    name, _, folder = place.partition(",")
+    name, folder = _parts(place)
     file = Path(name)
+    root = Path(folder).expanduser() if folder else file.parent
     try:
-        content = json.loads(file.read_text("utf-8"))
+        content = json.loads(read_text(file))
         categories = {one["id"]: str(one["name"]) for one in content["categories"]}
         images = {one["id"]: one for one in content["images"]}
+        paths = {key: as_path(root, one["file_name"]) for key, one in images.items()}
         boxes: dict[Any, list[_Box]] = {key: [] for key in images}
+        frames: dict[Any, _Frame] = {}
         for one in content["annotations"]:
             if one.get("iscrowd"):
                 continue
-            where, image = f"{file}, annotation {one.get('id')}", images[one["image_id"]]
+            where, key = f"{file}, annotation {one.get('id')}", one["image_id"]
+            if key not in images:
+                raise ValueError(f"{where} is of image {key!r:.40}, which no entry of images has.")
             bbox = [_number(value, where) for value in one["bbox"]]
             if len(bbox) != 4:
                 raise ValueError(f"{where}: bbox must be x, y, width, height, got {bbox!r:.80}.")
             x, y, width, height = bbox
-            edges = _fractions(
-                [y, x, y + height, x + width], image["height"], image["width"], where
-            )
+            if key not in frames:
+                said = tuple(_number(images[key][side], where) for side in ("height", "width"))
+                frames[key] = _frame(paths[key], said, where)
+            edges = _fractions([y, x, y + height, x + width], frames[key])
             kind = categories.get(one["category_id"], f"category {one['category_id']}")
-            boxes[one["image_id"]].append(_Box(where, kind, edges))
+            boxes[key].append(_Box(where, kind, edges))
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{file} is no COCO file of boxes ({type(error).__name__}: {error})."
         ) from error
-    root = Path(folder) if folder else file.parent
-    pictures = [(str(root / one["file_name"]), boxes[key]) for key, one in images.items()]
+    pictures = [(str(paths[key]), of_picture) for key, of_picture in boxes.items()]
     return pictures, [categories[key] for key in sorted(categories)]
 
 
 def _yolo(place: str) -> tuple[list[_Picture], list[str] | None]:
-    """A line a box: class, x and y of its centre, width, height, in fractions."""
-    name, _, split = place.partition(",")
+    """A line a box: class, x and y of its centre, width, height, in fractions; or class and the
+    corners of a polygon, whose box counts. A picture without such a file has no objects."""
+    name, split = _parts(place)
     root = Path(name)
-    folder = (root / "labels" if (root / "labels").is_dir() else root) / split
+    labels, images = root / "labels", root / "images"
+    labels, images = ((place if place.is_dir() else root) / split for place in (labels, images))
     names = listed_names(*with_lists(root))
+    files = [file for file in _listing(images, "*") if file.suffix.lower() in IMAGE_SUFFIXES]
+    if not files or not _listing(labels, "*.txt"):
+        return [], names or None
     pictures = []
-    for file in sorted(folder.glob("*.txt")):
-        path = picture_beside(file.stem, root / "images" / split, folder)
-        if path is None:  # the list of classes, notes
-            continue
-        boxes = []
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+    for picture in files:
+        file, boxes = labels / f"{picture.stem}.txt", []
+        lines = read_text(file).splitlines() if file.is_file() else []
+        for number, line in enumerate(lines, start=1):
             where, words = f"{file}:{number}", line.split()
             if not words:
                 continue
-            if len(words) != 5 or not words[0].isdigit():
+            polygon = len(words) >= 7 and len(words) % 2 == 1
+            if not (len(words) == 5 or polygon) or not words[0].isdigit():
                 raise ValueError(
                     f"{where}: a line must be 'class x y width height', got {line!r:.80}."
                 )
-            x, y, width, height = (_number(word, where) for word in words[1:])
+            values = [_number(word, where) for word in words[1:]]
             index = int(words[0])
             kind = names[index] if index < len(names) else words[0]
-            edges = [y - height / 2, x - width / 2, y + height / 2, x + width / 2]
+            if polygon:
+                edges = [min(values[1::2]), min(values[::2]), max(values[1::2]), max(values[::2])]
+            else:
+                x, y, width, height = values
+                edges = [y - height / 2, x - width / 2, y + height / 2, x + width / 2]
             boxes.append(_Box(where, kind, edges))
-        pictures.append((str(path), boxes))
+        pictures.append((str(picture), boxes))
     return pictures, names or None
+
+
+class TableRow(NamedTuple):
+    """A line of a CSV file: where it stands, its picture, its cells by lower-case column."""
+
+    where: str
+    picture: Path
+    cells: dict[str, str]
+
+
+def table_columns(file: Path) -> list[str]:
+    """The columns of a CSV file, in lower case; commas, semicolons or tabs between them."""
+    return list(_table(file)[0])
+
+
+def table_rows(file: Path) -> list[TableRow]:
+    """The lines below the first; pictures are told relative to the file's folder.
+
+    Raises:
+        ValueError: it is no such table.
+    """
+    columns, reader = _table(file)
+    rows = []
+    try:
+        for cells in reader:
+            if any(cells):
+                named = dict(zip(columns, map(str.strip, cells), strict=False))
+                path = as_path(file.parent, named.get("path", ""))
+                rows.append(TableRow(f"{file}:{reader.line_num}", path, named))
+    except csv.Error as error:
+        raise ValueError(f"{file}:{reader.line_num}: {error}.") from error
+    return rows
+
+
+def _table(file: Path) -> tuple[list[str], Any]:
+    lines = read_text(file).splitlines(keepends=True)
+    first = lines[0] if lines else ""
+    reader = csv.reader(lines, delimiter=max(",;\t", key=first.count))
+    return [column.strip().lower() for column in next(reader, [])], reader
 
 
 def _csv(place: str) -> tuple[list[_Picture], None]:
     file, columns = Path(place), ("path", "class", "ymin", "xmin", "ymax", "xmax")
     boxes: dict[str, list[_Box]] = {}
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-            raise ValueError(f"{file} lacks the columns {', '.join(missing)}.")
-        for row in reader:
-            where, path = f"{file}:{reader.line_num}", file.parent / (row["path"] or "")
-            if not path.is_file():
-                raise FileNotFoundError(f"{where}: {path} is not there.")
-            of_picture = boxes.setdefault(str(path), [])
-            if not row["class"]:  # a picture without objects
-                continue
-            edges = [_number(row[name], where) for name in columns[2:]]
-            of_picture.append(_Box(where, row["class"], _fractions(edges, *_size(path), where)))
+    frames: dict[Path, _Frame] = {}
+    if missing := [name for name in columns if name not in table_columns(file)]:
+        raise ValueError(f"{file} lacks the columns {', '.join(missing)}.")
+    for where, path, cells in table_rows(file):
+        if not path.is_file():
+            raise FileNotFoundError(f"{where}: {path} is not there.")
+        of_picture = boxes.setdefault(str(path), [])
+        if not cells.get("class"):  # a picture without objects
+            continue
+        if path not in frames:
+            frames[path] = _frame(path, (0, 0), where)
+        edges = [_number(cells.get(name), where) for name in columns[2:]]
+        of_picture.append(_Box(where, cells["class"], _fractions(edges, frames[path])))
     return list(boxes.items()), None
 
 

@@ -17,6 +17,8 @@ import numpy as np
 
 from slimnets.dense.annotations import BACKGROUND, picture_beside, with_lists
 from slimnets.dense.losses import IGNORED
+from slimnets.dense.texts import read_text
+from tflite.images import is_hidden, shown_size
 
 _PICTURES, _MASKS = ("images", "JPEGImages"), ("masks", "SegmentationClass")
 _LISTS = ("classes.txt", "labels.txt")
@@ -47,7 +49,11 @@ def read_masks(folder: str | os.PathLike, class_names: Sequence[str] | None = No
     """
     root = Path(folder)
     pictures, masks = (_first(root, names) for names in (_PICTURES, _MASKS))
-    found = sorted(masks.glob("*.png"))
+    found = sorted(
+        file
+        for file in masks.iterdir()
+        if file.suffix.lower() == ".png" and not is_hidden(file.name)
+    )
     if not found:
         raise FileNotFoundError(f"no PNG files in {masks}: a mask is called as its picture.")
     files = []
@@ -59,6 +65,12 @@ def read_masks(folder: str | os.PathLike, class_names: Sequence[str] | None = No
     names = tuple(class_names or _listed(root))
     with ThreadPoolExecutor() as pool:
         largest = max(pool.map(_checked, files, found, repeat(len(names))))
+    if not largest and class_names is None:
+        raise ValueError(
+            f"the masks in {masks} hold no class but 0 (and {IGNORED}, which counts for nothing): "
+            "number the classes 1, 2, …; what is white (255) in a mask of black and white is to be "
+            "1."
+        )
     if not names:
         names = ("background", *map(str, range(1, largest + 1)))
     return Masks(tuple(files), tuple(map(str, found)), names)
@@ -102,7 +114,7 @@ def _listed(root: Path) -> tuple[str, ...]:
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         return ()
-    names = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
+    names = tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
     at = [number for number, name in enumerate(names) if name.lower() in BACKGROUND]
     if at not in ([], [0]):
         raise ValueError(
@@ -116,15 +128,15 @@ def _listed(root: Path) -> tuple[str, ...]:
 
 def _checked(picture: str, mask: Path, count: int) -> int:
     """The largest class of a mask that fits its picture."""
-    from PIL import Image
-
     pixels = read_mask(mask)
-    with Image.open(picture) as opened:
-        size = opened.size[::-1]
-    if pixels.shape != size:
+    try:
+        *size, _ = shown_size(picture)
+    except OSError:
+        size = pixels.shape  # it will be left out as a whole
+    if pixels.shape != tuple(size):
         raise ValueError(
             f"the mask {mask} is of {pixels.shape[0]}×{pixels.shape[1]} pixels, its picture of "
-            f"{size[0]}×{size[1]} (height×width)."
+            f"{size[0]}×{size[1]} (height×width, as it is shown)."
         )
     values = pixels[pixels != IGNORED]
     largest = int(values.max()) if values.size else 0

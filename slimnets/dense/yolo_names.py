@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from slimnets.dense.texts import read_text
+
 _LISTS = ("classes.txt", "obj.names", "labels.txt")
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
 # `- cat`, `0: cat`, perhaps in quotes, perhaps with a remark behind it.
@@ -23,7 +25,7 @@ def listed_names(*folders: Path) -> list[str]:
     for folder in folders:
         for name in _LISTS:
             if (file := folder / name).is_file():
-                lines = file.read_text("utf-8").split("\n")
+                lines = read_text(file).split("\n")
                 return [line.strip() for line in lines if line.strip()]
         for name in _YAML:
             if (file := folder / name).is_file():
@@ -33,7 +35,7 @@ def listed_names(*folders: Path) -> list[str]:
 
 def _of_yaml(file: Path) -> list[str]:
     """The key `names` alone is read: in brackets, or a line a name."""
-    lines = file.read_text("utf-8").splitlines()
+    lines = read_text(file).splitlines()
     at = next((n for n, line in enumerate(lines) if re.match(r"names\s*:", line)), None)
     if at is None:
         return []

@@ -14,7 +14,7 @@ from slimnets.data import Annotated, Source
 from slimnets.dense.losses import IGNORED
 from slimnets.dense.masks import read_mask
 from slimnets.dense.views import augment_objects
-from tflite.images import Preprocessing, read_image
+from tflite.images import Preprocessing, in_channels, read_image
 
 # (boxes, classes) of a picture, and its mask → name of an output → what it should be.
 Targets = Callable[[tuple[np.ndarray, np.ndarray], np.ndarray | None], Mapping[str, np.ndarray]]
@@ -110,7 +110,8 @@ class _Pictures:
         if self._kept is not None and index in self._kept:
             return self._kept[index]
         height, width = (side * _DETAIL for side in self._preprocess.size)
-        picture = read_image(self._split.images[index]).convert("RGB")
+        channels = max(3, self._preprocess.channels)
+        picture = in_channels(read_image(self._split.images[index]), channels)
         scale = min(1.0, max(height / picture.height, width / picture.width))
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         if size != picture.size:

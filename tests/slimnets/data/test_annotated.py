@@ -1,5 +1,7 @@
 """Folders of boxes and masks as data sources: their splits, and what cannot be learned from."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,6 +47,76 @@ def test_pascal_vocs_own_lists_are_its_splits(tmp_path):
     (lists / "val.txt").write_text("d\n")
     source = data.load(f"voc:{tmp_path}")
     assert [len(source.splits[name]) for name in ("train", "val")] == [3, 1]
+
+
+@pytest.mark.parametrize("line", ["{}.jpg", "JPEGImages/{}.jpg", "{}  1", "{}\r"])
+def test_lists_may_name_files_with_blanks_in_their_names(tmp_path, line):
+    stems = ["my cat 1", "my cat 2", "my cat 3"]
+    voc(tmp_path, {stem: ["cat"] for stem in stems})
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    if line == "{}  1":  # of VOC's lists of a class, whose names have none
+        stems = ["a", "b", "c"]
+        voc(tmp_path, {stem: ["cat"] for stem in stems})
+    (lists / "train.txt").write_text("".join(line.format(stem) + "\n" for stem in stems[:2]))
+    (lists / "val.txt").write_text("\ufeff" + line.format(stems[2]), "utf-8")
+    parts = data.load(f"voc:{tmp_path}").splits
+    assert {n: [Path(p).stem for p in part.images] for n, part in parts.items()} == {
+        "train": stems[:2],
+        "val": stems[2:],
+    }
+
+
+def test_lists_of_other_pictures_are_refused(tmp_path):
+    voc(tmp_path, {"a": ["cat"], "b": ["cat"]})
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for name in ("train", "val"):
+        (lists / f"{name}.txt").write_text("x\n")
+    with pytest.raises(ValueError, match=r"train\.txt names 'x' and others"):
+        data.load(f"voc:{tmp_path}")
+
+
+def test_a_table_of_boxes_may_tell_splits(tmp_path):
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    file, head = tmp_path / "boxes.csv", "path,class,ymin,xmin,ymax,xmax,split\n"
+    rows = [
+        f"{name}.png,cat,0,0,4,4,{split}\n"
+        for name, split in zip("abc", ("Val", "train", "train"), strict=True)
+    ]
+    file.write_text(head + "".join(rows))
+    parts = data.load(f"csv:{file}").splits
+    assert [Path(p).name for p in parts["val"].images] == ["a.png"]
+    assert [Path(p).name for p in parts["train"].images] == ["b.png", "c.png"]
+    file.write_text(head + "".join(rows) + "a.png,cat,0,0,2,2,train\n")
+    with pytest.raises(ValueError, match=r"boxes\.csv:5: .*a\.png is of split val further above"):
+        data.load(f"csv:{file}")
+
+
+def masks(folder, values, size=(6, 4)):
+    for name in ("images", "masks"):
+        (folder / name).mkdir(exist_ok=True)
+    for n in range(4):
+        Image.new("RGB", size).save(folder / "images" / f"{n}.png")
+        mask = np.zeros(size[::-1], np.uint8)
+        mask[0, : len(values)] = values
+        Image.fromarray(mask).save(folder / "masks" / f"{n}.png")
+
+
+def test_masks_in_black_and_white_are_refused_since_255_counts_for_nothing(tmp_path):
+    masks(tmp_path, [255])
+    (tmp_path / "classes.txt").write_text("background\ncat\n")
+    with pytest.raises(ValueError, match=r"hold no class but 0 \(and 255.*is to be 1"):
+        data.load(f"masks:{tmp_path}")
+
+
+def test_a_damaged_picture_with_a_mask_is_left_out(tmp_path):
+    masks(tmp_path, [1])
+    (tmp_path / "images" / "2.png").write_bytes(b"")
+    source = data.load(f"masks:{tmp_path}")
+    assert sum(map(len, source.splits.values())) == 3
+    assert "2.png" in source.skipped[0]
 
 
 def test_yolos_splits_may_be_inside_of_images_and_labels(tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import slimnets
 from slimnets.dense.yolo_names import listed_names
@@ -126,3 +126,123 @@ def test_a_data_yaml_of_another_form_is_refused(tmp_path):
     (tmp_path / "data.yaml").write_text("names: &all [cat, dog]\n")
     with pytest.raises(ValueError, match=r"data\.yaml: its names cannot be read.*classes\.txt"):
         listed_names(tmp_path)
+
+
+# --- As tools really write ------------------------------------------------------------------------
+
+
+def turned(path, orientation):
+    """The fixture's picture as a camera held on its side stores it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 80)).save(path, exif=exif)
+
+
+def with_size(file, height, width):
+    size = f"<size><width>{width}</width><height>{height}</height></size>"
+    file.write_text(file.read_text().replace("<annotation>", f"<annotation>{size}", 1))
+
+
+@pytest.mark.parametrize("write", [voc, coco, yolo, table])
+def test_boxes_of_a_photograph_on_its_side_are_those_of_what_is_shown(folder, write):
+    turned(folder / "a.jpg", 6)
+    found = slimnets.read_annotations(write(folder))
+    np.testing.assert_allclose(found.objects[0].boxes, [BOX])
+
+
+# One pixel of the stored picture, 80 high and 40 wide, in row 10 and column 3.
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_of_a_tool_that_did_not_turn_the_photograph_are_turned_with_it(folder, orientation):
+    turned(folder / "a.jpg", orientation)
+    stored = Image.open(folder / "a.jpg")
+    stored.putpixel((3, 10), (255, 255, 255))
+    shown = np.asarray(ImageOps.exif_transpose(stored))[..., 0] > 128
+    ((row, column),) = np.argwhere(shown)
+    expected = [[row / 40, column / 80, (row + 1) / 40, (column + 1) / 80]]
+    source = voc(folder, edges=(11, 4, 11, 4))
+    with_size(folder / "a.xml", 80, 40)
+    np.testing.assert_allclose(slimnets.read_annotations(source).objects[0].boxes, expected)
+    coco(folder, bbox=(3, 10, 1, 1))
+    file = folder / "boxes.json"
+    content = json.loads(file.read_text())
+    content["images"][0] |= {"height": 80, "width": 40}
+    file.write_text(json.dumps(content))
+    found = slimnets.read_annotations(f"coco:{file}")
+    np.testing.assert_allclose(found.objects[0].boxes, expected)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (40, 80), (80, 40)])
+def test_a_size_that_is_none_or_swapped_does_not_count(folder, size):
+    source = voc(folder)
+    with_size(folder / "a.xml", *size)
+    np.testing.assert_allclose(slimnets.read_annotations(source).objects[0].boxes, [BOX])
+
+
+def test_boxes_of_a_picture_that_was_made_smaller_since_are_those_of_the_one_annotated(folder):
+    Image.new("RGB", (20, 10)).save(folder / "a.jpg")
+    source = voc(folder)
+    with_size(folder / "a.xml", 40, 80)
+    np.testing.assert_allclose(slimnets.read_annotations(source).objects[0].boxes, [BOX])
+
+
+@pytest.mark.parametrize("write", [voc, coco, yolo, table])
+def test_files_of_windows_and_of_a_mac_are_read_alike(folder, write):
+    source = write(folder)
+    for file in [*folder.glob("*.txt"), *folder.glob("*.json"), *folder.glob("*.csv")]:
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    for name in ("._a.jpg", "._a.xml", "._a.txt"):
+        (folder / name).write_bytes(b"\0\5\x16\7\xff")
+    found = slimnets.read_annotations(source)
+    np.testing.assert_allclose(found.objects[0].boxes, [BOX])
+    assert (len(found.files), found.class_names) == (2, ("cat",))
+
+
+@pytest.mark.parametrize("write", [coco, table])
+def test_backslashes_are_slashes(folder, write):
+    source = write(folder)
+    (folder / "pictures").mkdir()
+    (folder / "a.jpg").rename(folder / "pictures" / "a.jpg")
+    for name, written in (("boxes.csv", "pictures\\a.jpg"), ("boxes.json", r"pictures\\a.jpg")):
+        if (file := folder / name).is_file():
+            file.write_text(file.read_text().replace("a.jpg", written))
+    assert slimnets.read_annotations(source).files[0] == str(folder / "pictures" / "a.jpg")
+
+
+def test_a_table_may_have_semicolons_and_capitals(folder):
+    source = table(folder)
+    text = (folder / "boxes.csv").read_text()
+    (folder / "boxes.csv").write_text(text.replace("path,class", "Path, Class").replace(",", ";"))
+    np.testing.assert_allclose(slimnets.read_annotations(source).objects[0].boxes, [BOX])
+
+
+def test_yolos_polygons_have_boxes_and_pictures_without_a_file_have_none(folder):
+    source = yolo(folder, line="0 0.25 0.3 0.75 0.25 0.5 0.5")
+    (folder / "empty.txt").unlink()
+    found = slimnets.read_annotations(source)
+    np.testing.assert_allclose(found.objects[0].boxes, [BOX])
+    assert found.files[1] == str(folder / "empty.png")
+    assert len(found.objects[1].classes) == 0
+
+
+def test_a_box_of_a_picture_that_coco_does_not_list_is_named(folder):
+    source = coco(folder)
+    file = folder / "boxes.json"
+    file.write_text(file.read_text().replace('"image_id": 0', '"image_id": 9'))
+    with pytest.raises(ValueError, match="annotation 3 is of image 9, which no entry of images"):
+        slimnets.read_annotations(source)
+
+
+def test_a_folders_name_may_have_a_comma(folder):
+    inner = folder / "cats, 2"
+    inner.mkdir()
+    for name in ("a.jpg", "empty.png"):
+        (folder / name).rename(inner / name)
+    for write in (voc, coco, yolo, table):
+        assert len(slimnets.read_annotations(write(inner)).files) == 2
+
+
+def test_a_text_in_another_encoding_is_named(folder):
+    source = yolo(folder)
+    (folder / "classes.txt").write_bytes("félin".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"classes\.txt is no text in UTF-8"):
+        slimnets.read_annotations(source)

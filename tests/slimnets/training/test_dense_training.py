@@ -11,7 +11,7 @@ import slimnets
 import tflite
 from slimnets import cli, data, dense_evaluation, evaluation
 from slimnets.cli.command_flags import load_recipe
-from slimnets.data import Source
+from slimnets.data import Annotated, Source
 from slimnets.data.scenes import scenes
 from slimnets.training import default_config, recipe, scene_sets, tasks
 from slimnets.training.loop import train
@@ -178,3 +178,15 @@ def test_what_a_run_says_of_its_network_builds_the_same_layers_again(network, ex
     heads = head_layers(model)
     assert "layer_2.depthwise.conv" not in heads
     assert ("extra_1.reduce.conv" if network == "ssdlite" else "head.low.conv") in heads
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_training_sees_through_pictures_as_evaluation_does(tmp_path, channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "see_through.png")
+    objects = ((np.array([[0, 0, 1, 1]], np.float32), np.array([0])),)
+    split = Annotated((str(tmp_path / "see_through.png"),), objects)
+    prepare = Preprocessing(size=(8, 12), crop_fraction=1.0).for_channels(channels)
+    made = scene_sets._Pictures(split, prepare, lambda *_: {"": np.zeros(1)}, False)
+    found, _ = made.made([0], np.zeros((0, 2)), None)
+    np.testing.assert_allclose(found, prepare(list(split.images)), atol=0.02)
