@@ -499,14 +499,25 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def each_image_file(folder: Path) -> Iterator[Path]:
-    """The same one by one, as the disk gives them: to ask whether there is any."""
-    return (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(map(is_hidden, path.relative_to(folder).parts))
-        and path.is_file()
-    )
+    """The same one by one, as the disk gives them: to ask whether there is any.
+
+    Links to folders are followed where they stand directly in `folder`, as links to classes do.
+    """
+    above = folder.resolve()
+    for place in folder.iterdir():
+        if is_hidden(place.name):
+            continue
+        if not place.is_dir():
+            yield from _if_image(place)
+        elif not (place.is_symlink() and above.is_relative_to(place.resolve())):
+            for path in place.rglob("*"):
+                if not any(map(is_hidden, path.relative_to(place).parts)):
+                    yield from _if_image(path)
+
+
+def _if_image(path: Path) -> Iterator[Path]:
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        yield path
 
 
 def in_turns(classes: Iterable[Hashable], seed: int = 0) -> list[int]:

@@ -233,3 +233,14 @@ def test_a_class_of_two_pictures_among_many_is_in_both_splits(tmp_path):
         "train": 1,
         "val": 1,
     }
+
+
+def test_classes_may_be_links_and_a_link_to_a_folder_above_is_none(pets):
+    for split in ("train", "val"):
+        (pets / "linked" / split).mkdir(parents=True)
+        for name in ("cat", "dog"):
+            (pets / "linked" / split / name).symlink_to(pets / name)
+    (pets / "cat" / "all").symlink_to(pets)
+    counts = {"train": 30, "val": 30}
+    assert sizes(pets / "linked") == counts
+    assert len(data.calibration_images(f"folder:{pets / 'linked' / 'val'}", SMALL)) == 30
