@@ -27,7 +27,7 @@ from tflite.detector import Detection, Detector
 from tflite.files.detection_operator import is_detector
 from tflite.files.reading import open_file
 from tflite.images import Preprocessing, read_image
-from tflite.keras_models import task_of
+from tflite.keras_models import output_kind, task_of
 from tflite.predictor import Predictor
 
 _BATCH = 16
@@ -120,7 +120,33 @@ def open_dense(
     if len(outputs) != 1 or len(_values(outputs[0].shape)) != 4:
         return None
     predictor = Predictor(path, delegate=delegate)
-    return Segmenter(lambda images: predictor.predict(list(images)), tuple(predictor.labels))
+    return _segmenter(
+        lambda images: predictor.predict(list(images)),
+        tuple(predictor.labels),
+        int(outputs[0].shape[-1]),
+        predictor.gives,
+    )
+
+
+def _segmenter(scores: Callable, labels: tuple[str, ...], channels: int, gives: str) -> Segmenter:
+    """Of a model with one channel, its probability is that of class 1, and the rest class 0.
+
+    Raises:
+        ValueError: one channel, and no probability.
+    """
+    if channels != 1:
+        return Segmenter(scores, labels)
+    if gives != "probabilities":
+        raise ValueError(
+            "the model gives one number for each pixel, which is no probability: end it in a "
+            "sigmoid, or give it a channel for each class."
+        )
+
+    def both(images: Sequence[Any]) -> np.ndarray:
+        found = scores(images)
+        return np.concatenate([1 - found, found], axis=-1)
+
+    return Segmenter(both, ("background", *labels) if len(labels) == 1 else labels)
 
 
 def _values(array: Any) -> Sequence[int]:
@@ -135,8 +161,11 @@ def _of_keras(file: KerasFile) -> KerasFile | KerasDetector | Segmenter:
         return KerasDetector(model, prepare, file.labels)
     if task == "classify":
         return file
-    return Segmenter(
-        lambda images: np.asarray(model.predict_on_batch(prepare(list(images)))), file.labels
+    return _segmenter(
+        lambda images: np.asarray(model.predict_on_batch(prepare(list(images)))),
+        file.labels,
+        model.outputs[0].shape[-1],
+        output_kind(model),
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -178,6 +179,33 @@ def test_what_a_run_says_of_its_network_builds_the_same_layers_again(network, ex
     heads = head_layers(model)
     assert "layer_2.depthwise.conv" not in heads
     assert ("extra_1.reduce.conv" if network == "ssdlite" else "head.low.conv") in heads
+
+
+def of_brightness(activation):
+    """A segmenter of one channel: above 0 where a picture is bright."""
+    image = keras.Input((8, 8, 3))
+    return keras.Model(
+        image, keras.layers.Conv2D(1, 1, activation=activation, kernel_initializer="ones")(image)
+    )
+
+
+def test_the_one_channel_of_a_segmenter_is_the_probability_of_class_1(tmp_path):
+    prepare = Preprocessing(size=(8, 8), crop_fraction=1.0)
+    picture = np.zeros((8, 24, 3), np.uint8)
+    picture[:, :12] = 255
+    file = evaluation.KerasFile(of_brightness("sigmoid"), prepare, ("cat",))
+    found = dense_evaluation._of_keras(file)
+    assert found.labels == ("background", "cat")
+    assert (found.classes(picture) == (picture[..., 0] > 0)).all()
+    tflite.convert(file.model, tmp_path / "x.tflite", precision="float32", preprocessing=prepare)
+    converted = dense_evaluation.open_dense(tmp_path / "x.tflite")
+    assert (converted.classes(picture) == (picture[..., 0] > 0)).all()
+
+
+def test_one_number_a_pixel_is_no_class():
+    prepare = Preprocessing(size=(8, 8), crop_fraction=1.0)
+    with pytest.raises(ValueError, match="end it in a sigmoid, or give it a channel for each"):
+        dense_evaluation._of_keras(evaluation.KerasFile(of_brightness(None), prepare))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
