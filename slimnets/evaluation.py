@@ -278,28 +278,36 @@ def _keras_classifier(file: KerasFile) -> Classifier:
 
 
 def _onnx_classifier(path: Path, like: str | None) -> Classifier:
-    from slimnets.onnx_files import OnnxSession
+    from slimnets.onnx_files import OnnxSession, output_kind_of_file
     from tflite.predictor import softmax
 
     session = OnnxSession(path)
-    about, size = session.about, session.shape[1:]
+    about = session.about
+    batch_size, *size = session.shape
+    # PyTorch's files take channels first.
+    first = size[0] in (1, 3, 4) and size[2] not in (1, 3, 4)
+    size = [*size[1:], size[0]] if first else size
     prepare = about.preprocessing if like is None else _at(preprocessing(like), size)
     if prepare is None or session.dtype != np.float32 or size[-1] != prepare.channels:
         raise ValueError(
-            f"{path} takes {session.dtype} {session.shape} and does not say how to prepare images "
-            "(batch, height, width, channels); `slimnets export` writes files that do, and --like "
-            "names a network whose images it takes."
+            f"{path} takes {session.dtype} {session.shape} and does not say how to prepare images; "
+            "`slimnets export` writes files that do, and --like (in Python like=) names a network "
+            "whose images it takes."
         )
-    size = session.shape[0] or _BATCH
+    gives = about.gives or output_kind_of_file(path)
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:
         batch = prepare(images)
-        whole = whole_batches(batch, size) if session.shape[0] else batch
-        parts = [session.run(whole[i : i + size]) for i in range(0, len(whole), size)]
-        outputs = np.concatenate(parts)[: len(batch)].astype(np.float32)
-        return softmax(outputs) if about.gives == "logits" else outputs
+        count, at_once = len(batch), batch_size or _BATCH
+        if first:
+            batch = np.ascontiguousarray(np.moveaxis(batch, -1, 1))
+        if batch_size:
+            batch = whole_batches(batch, batch_size)
+        parts = [session.run(batch[i : i + at_once]) for i in range(0, len(batch), at_once)]
+        outputs = np.concatenate(parts)[:count].astype(np.float32)
+        return softmax(outputs) if gives == "logits" else outputs
 
-    return Classifier(probabilities, about.labels, about.gives != "numbers")
+    return Classifier(probabilities, about.labels, gives != "numbers")
 
 
 def _tflite_classifier(
@@ -308,6 +316,11 @@ def _tflite_classifier(
     from tflite import Predictor
 
     predictor = Predictor(path, delegate=delegate)
+    if like is None and predictor.image is None:
+        raise ValueError(
+            f"{path} does not say how to prepare images (it has no normalization metadata). Pass "
+            "--like=NAME (in Python like=) with a network that takes them alike."
+        )
     prepare = None if like is None else _at(preprocessing(like), predictor.input_shape)
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:

@@ -139,6 +139,30 @@ def _runtime(path: Path | str) -> Any:
     return onnxruntime
 
 
+# What an output's numbers are, by the node that made them: as `tflite.files.flatbuffer` has it.
+_PASSES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose")
+_PROBABLE = ("Softmax", "Sigmoid")
+
+
+def output_kind_of_file(path: str | os.PathLike) -> str:
+    """What the first output of a file from elsewhere is: "probabilities", "logits" or "numbers";
+    the last where the onnx package, which reads it, is missing."""
+    try:
+        import onnx
+    except ModuleNotFoundError:
+        return "numbers"
+    graph = onnx.load(os.fspath(path), load_external_data=False).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    node = makers.get(graph.output[0].name)
+    while node is not None and node.op_type in _PASSES:
+        node = makers.get(node.input[0])
+    if node is None or node.op_type in _PROBABLE:
+        return "probabilities" if node is not None else "numbers"
+    sizes = graph.output[0].type.tensor_type.shape.dim
+    linear = node.op_type in ("Gemm", "MatMul", "Conv", "Add", "ReduceMean", "GlobalAveragePool")
+    return "logits" if linear and sizes and sizes[-1].dim_value != 1 else "numbers"
+
+
 def count_macs(path: str | os.PathLike) -> int | None:
     """Multiply-adds of one run at batch 1; None where the onnx package is missing.
 

@@ -122,3 +122,41 @@ def test_wrong_arguments_are_told_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(ModuleNotFoundError, match=r"slimnets\[onnx\]"):
         export_onnx(net, tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
+
+
+# --- Files from elsewhere ------------------------------------------------------------------------
+
+
+def from_elsewhere(path, batch, end, weights):
+    """As PyTorch writes a classifier: channels first, nothing said about images."""
+    node, tensor = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        node("GlobalAveragePool", ["input"], ["pooled"]),
+        node("Flatten", ["pooled"], ["flat"]),
+        node("Gemm", ["flat", "w"], ["scores"]),
+        *([node("Softmax", ["scores"], ["output"])] if end == "output" else []),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "main",
+        [tensor("input", onnx.TensorProto.FLOAT, [batch, 3, 32, 32])],
+        [tensor(end, onnx.TensorProto.FLOAT, [batch, 4])],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+
+
+@pytest.mark.parametrize("batch", [1, 4, "batch"])
+@pytest.mark.parametrize("end", ["scores", "output"])
+def test_a_file_with_channels_first_gives_probabilities_however_it_ends(batch, end, tmp_path):
+    random = np.random.default_rng(0)
+    weights = random.normal(size=(3, 4)).astype(np.float32)
+    from_elsewhere(tmp_path / "net.onnx", batch, end, weights)
+    photos = [random.integers(0, 256, (32, 32, 3), np.uint8) // (1 + n) for n in range(3)]
+    scores = (np.stack(photos) / 127.5 - 1).mean((1, 2)) @ weights
+    expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    with pytest.raises(ValueError, match=r"does not say how to prepare images.*--like"):
+        evaluation.open_classifier(tmp_path / "net.onnx")
+    found = evaluation.open_classifier(tmp_path / "net.onnx", like="mobilenet_v2_cifar10")
+    np.testing.assert_allclose(found.probabilities(photos), expected, atol=1e-5)
