@@ -14,6 +14,8 @@ from absl import logging
 from slimnets import sidecar
 from slimnets.catalog import check_alike, for_size, preprocessing
 from slimnets.data import Annotated, Source
+from slimnets.weights.plain_pixels import takes_pixels
+from slimnets.weights.remembered import plain_pixels
 from tflite import progress
 from tflite.files.labels import read_labels
 from tflite.images import Preprocessing
@@ -228,7 +230,13 @@ def prepare_for(model: Any, *, like: str | None = None) -> Preprocessing:
         return open_keras(model, like=like).preprocessing
     if like is None:
         return _guessed(model)
-    return _at(preprocessing(like), check_input(model)[1:])
+    style = _at(preprocessing(like), check_input(model)[1:])
+    if takes_pixels(model):
+        logging.warning(
+            "the model scales pixels itself: it is given 0..255, not %g..%g", *style.range
+        )
+        return plain_pixels(style)
+    return style
 
 
 def _at(style: Preprocessing, shape: Sequence[int | None]) -> Preprocessing:
@@ -245,7 +253,8 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
         ValueError: published weights that fit it differ in that, or nothing is known of it.
     """
     title = path or f"the model {model.name!r}"
-    check_alike(model, title, "Pass --like=NAME (in Python like=) with")
+    if not takes_pixels(model):
+        check_alike(model, title, "Pass --like=NAME (in Python like=) with")
     try:
         found = preprocessing(model)
     except ValueError as error:
@@ -255,8 +264,9 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
         ) from error
     missing = f", since there is no {sidecar.path_beside(path)}" if path else ""
     logging.warning(
-        "how %s takes images is guessed from its name%s: pixels become %g..%g",
+        "how %s takes images is guessed from its %s%s: pixels become %g..%g",
         title,
+        "first layers" if takes_pixels(model) else "name",
         missing,
         *found.range,
     )

@@ -45,22 +45,23 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         raise UsageError("--out is missing, for example --out=model.onnx")
     running.start_keras()
     from slimnets.evaluation import open_keras
+    from tflite.keras_models import load_file
 
-    file = open_keras(args[0], like=options.like)
     if options.format == "onnx":
-        return _onnx(file, options, console)
+        return _onnx(open_keras(args[0], like=options.like), options, console)
+    model = load_file(args[0])  # the others say nothing of images
     if options.format == "savedmodel":
         from slimnets.export.saved_model import export_saved_model
 
-        export_saved_model(file.model, options.out, batch_size=options.batch_size)
+        export_saved_model(model, options.out, batch_size=options.batch_size)
     elif options.format == "safetensors":
         from slimnets.catalog import export_safetensors
 
-        export_safetensors(file.model, options.out)
+        export_safetensors(model, options.out)
     else:
         from slimnets.export.torch_file import export_torch_file
 
-        export_torch_file(file.model, options.out)
+        export_torch_file(model, options.out)
     console.print(f"{options.out}: {options.format}", soft_wrap=True)
     return {"path": options.out, "format": options.format}
 

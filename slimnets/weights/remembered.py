@@ -7,12 +7,14 @@ beside it; a model in memory has this, and else its name, which tells the family
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from slimnets.weights.families import families, of_model, sources_for
+from slimnets.weights.plain_pixels import takes_pixels
 from slimnets.weights.sources import INCEPTION, TORCHVISION, WeightSource
 from slimnets.weights.state_dicts import padding_of
 from tflite.images import Preprocessing
@@ -39,7 +41,8 @@ def preprocessing_of(model: Any) -> Preprocessing | None:
 def images_of(model: Any) -> Preprocessing:
     """What was noted, else what networks of the model's name and padding expect.
 
-    Of a network whose published weights all want other images than that, it is theirs.
+    Of a network whose published weights all want other images than that, it is theirs; of a model
+    that scales pixels itself, plain ones.
 
     Raises:
         ValueError: no family is known by its name.
@@ -47,6 +50,8 @@ def images_of(model: Any) -> Preprocessing:
     known = preprocessing_of(model)
     if known is not None:
         return known
+    if takes_pixels(model):
+        return plain_pixels(_style_or_none(model.name) or Preprocessing(crop_fraction=1.0))
     style = style_of_name(model.name)
     if style == INCEPTION and any(padding_of(model)[1]):
         style = TORCHVISION
@@ -54,6 +59,19 @@ def images_of(model: Any) -> Preprocessing:
     if fitting and not any(same_pixels(style, found) for found in fitting):
         return fitting[0]
     return style
+
+
+def _style_or_none(name: str) -> Preprocessing | None:
+    try:
+        return style_of_name(name)
+    except ValueError:
+        return None
+
+
+def plain_pixels(style: Preprocessing) -> Preprocessing:
+    """The same pictures, their pixels left in 0..255."""
+    zeros, ones = (0.0,) * style.channels, (1.0,) * style.channels
+    return replace(style, mean=zeros, std=ones, value_range=(0.0, 255.0))
 
 
 def fitting_sources(model: Any) -> list[WeightSource]:

@@ -3,10 +3,13 @@
 import dataclasses
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+import slimnets
+from slimnets import evaluation
 from slimnets.catalog import for_size, preprocessing
 from slimnets.preprocessing import Preprocessing
 
@@ -143,3 +146,62 @@ def test_unknown_networks_and_other_objects_are_refused():
         preprocessing("resnet50")
     with pytest.raises(TypeError, match="Keras model"):
         preprocessing(3)
+
+
+# --- Models that scale pixels themselves ----------------------------------------------------------
+
+
+def guide(*first):
+    """As Keras's guides begin and end a model."""
+    layers = keras.layers
+    body = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.Flatten()])
+    end = layers.Dense(3, "softmax", kernel_initializer=keras.initializers.RandomNormal(0.0, 0.01))
+    return keras.Sequential([keras.Input((8, 8, 3)), layers.RandomFlip(), *first, body, end])
+
+
+def functional(arithmetic):
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, guide()(arithmetic(image)))
+
+
+def normalization(mean):
+    return keras.layers.Normalization(mean=[mean] * 3, variance=[mean**2] * 3)
+
+
+OWN_SCALING = {
+    "Rescaling": lambda: guide(keras.layers.Rescaling(1 / 255)),
+    "Normalization": lambda: guide(normalization(120.0)),
+    "preprocess_input": lambda: functional(keras.applications.mobilenet_v2.preprocess_input),
+    "its caffe form": lambda: functional(keras.applications.resnet50.preprocess_input),
+    "inside a nested model": lambda: keras.Sequential(
+        [keras.Input((8, 8, 3)), guide(keras.layers.Rescaling(1 / 127.5, -1))]
+    ),
+}
+
+
+@pytest.mark.parametrize("how", OWN_SCALING)
+@pytest.mark.parametrize("like", [None, "mobilenet_v2_cifar10"])
+def test_a_model_that_scales_pixels_itself_is_given_pixels(how, like, tmp_path):
+    model = OWN_SCALING[how]()
+    photo = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    expected = model.predict_on_batch(photo[np.newaxis].astype(np.float32))
+    model.save(tmp_path / "mine.keras")
+    found = evaluation.open_classifier(tmp_path / "mine.keras", like=like)
+    np.testing.assert_allclose(found.probabilities([photo]), expected, atol=1e-6)
+
+
+def test_keras_applications_networks_with_a_rescaling_inside_are_given_pixels():
+    make = keras.applications.MobileNetV3Small
+    for inside, white in ((True, 255), (False, 1)):
+        model = make((64, 64, 3), weights=None, include_preprocessing=inside)
+        assert slimnets.preprocessing(model).range[1] == white
+
+
+def test_arithmetic_of_small_numbers_is_no_scaling_of_pixels():
+    for model in (
+        guide(keras.layers.Rescaling(2.0, -1)),
+        guide(normalization(0.5)),
+        functional(lambda x: x / 2.0),
+    ):
+        with pytest.raises(ValueError, match="does not say how it takes images"):
+            evaluation.prepare_for(model)
