@@ -45,7 +45,11 @@ def export_saved_model(
     signature = [keras.InputSpec(shape=(batch_size, *shape), dtype="float32", name="image")]
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
         made = Path(scratch, "saved_model")
-        model.export(made, format="tf_saved_model", verbose=False, input_signature=signature)
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        # Not model.export, in which layers such as RandomFlip go on as in training.
+        archive.add_endpoint("serve", lambda image: model(image, training=False), signature)
+        archive.write_out(made, verbose=False)
         sizes = [32 if size is None else size for size in shape]
         images = np.random.default_rng(0).uniform(-1, 1, (batch_size or 5, *sizes))
         images = images.astype(np.float32)

@@ -11,6 +11,7 @@ import pytest
 
 import slimnets
 from slimnets import cli, data, evaluation
+from slimnets.export.saved_model import export_saved_model
 from slimnets.export.to_onnx import export_onnx
 from slimnets.onnx_files import count_macs
 from tests.helpers.lively import lively
@@ -160,3 +161,14 @@ def test_a_file_with_channels_first_gives_probabilities_however_it_ends(batch, e
         evaluation.open_classifier(tmp_path / "net.onnx")
     found = evaluation.open_classifier(tmp_path / "net.onnx", like="mobilenet_v2_cifar10")
     np.testing.assert_allclose(found.probabilities(photos), expected, atol=1e-5)
+
+
+def test_a_saved_model_changes_no_images_as_training_does(tmp_path):
+    import tensorflow as tf
+
+    layers = keras.layers
+    net = keras.Sequential([keras.Input((8, 8, 3)), layers.RandomFlip(), layers.Flatten()])
+    export_saved_model(net, tmp_path / "net")
+    image = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
+    served = tf.saved_model.load(tmp_path / "net").signatures["serving_default"](image=image)
+    np.testing.assert_array_equal(served["output_0"], image.reshape(4, -1))
