@@ -48,18 +48,25 @@ def anchors_per_cell(style: str) -> tuple[int, ...]:
     return tuple(len(_SIZES[style](k)) for k in range(MAPS))
 
 
-def layout(grids: Sequence[tuple[int, int]], style: str) -> np.ndarray:
+def layout(
+    grids: Sequence[tuple[int, int]], style: str, size: tuple[int, int] = (1, 1)
+) -> np.ndarray:
     """All anchors of maps of these (height, width), float32 (anchors, 4).
 
     Map by map, row by row, column by column; the anchors of a cell follow each other.
+
+    Args:
+        size: the picture's height and width. Anchors are fractions of it, of torchvision's style
+            by each side, of TensorFlow's by the shorter one, so that a square is one in pixels.
     """
     found = []
+    unit = min(size) / np.array(size) if style == "tensorflow" else 1
     for k, (height, width) in enumerate(grids):
         y, x = np.meshgrid(
             (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij"
         )
         centres = np.stack([y, x], -1)[:, :, np.newaxis]
-        sizes = np.array(_SIZES[style](k))
+        sizes = np.array(_SIZES[style](k)) * unit
         shape = (height, width, len(sizes), 2)
         both = np.broadcast_to(centres, shape), np.broadcast_to(sizes, shape)
         found.append(np.concatenate(both, -1).reshape(-1, 4))
@@ -78,7 +85,8 @@ def anchors(model: Any) -> np.ndarray:
     Raises:
         TypeError, ValueError: `model` is no such model.
     """
-    return layout([head.output.shape[1:3] for head in _heads(model)], style_of(model))
+    grids = [head.output.shape[1:3] for head in _heads(model)]
+    return layout(grids, style_of(model), model.input_shape[1:3])
 
 
 def style_of(model: Any) -> str:

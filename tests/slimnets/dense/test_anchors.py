@@ -5,6 +5,7 @@ import pytest
 
 from slimnets.dense.anchors import layout
 from slimnets.dense.boxes import corners, decode, encode
+from tests.reference import dense_golden
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,14 @@ def test_tensorflows_first_anchors():
     expected = [(0.1, 0.1), (0.2 / np.sqrt(2), wide), (wide, 0.2 / np.sqrt(2))]
     first = layout([(19, 19), *[(1, 1)] * 5], "tensorflow")[:3]
     np.testing.assert_allclose(first, [(centre, centre, *size) for size in expected], rtol=1e-6)
+
+
+def test_tensorflows_anchors_keep_their_shape_where_pictures_are_not_square():
+    wanted = dense_golden.load("dense_tf_ssdlite_v1_x0.25")
+    assert (wanted.height, wanted.width) == (97, 131)
+    grids = [(7, 9), (4, 5), (2, 3), (1, 2), (1, 1), (1, 1)]
+    found = corners(layout(grids, "tensorflow", (97, 131)))[::7]
+    np.testing.assert_allclose(found, wanted.arrays["anchors"], atol=1e-6)
 
 
 def test_decoding_undoes_encoding():
