@@ -34,12 +34,14 @@ class Backbone:
         model: from images to pooled features; its end points are what is built on.
         strides: end point → how many times smaller than the image it is.
         padding: of its strided convolutions, "fixed" or "same".
+        depth_multiplier: of its widths.
         images: that its weights were made with; None: it has none.
     """
 
     model: keras.Model
     strides: Mapping[str, int]
     padding: str
+    depth_multiplier: float = 1.0
     images: Preprocessing | None = None
 
     def output(self, name: str) -> Any:
@@ -94,15 +96,15 @@ def build_backbone(
     """
     check_fixed_size(input_shape)
     builder, known = _find(name)
-    model = builder(
-        tuple(input_shape), num_classes=0, global_pool=True, weights=weights, **{**known, **options}
-    )
+    options = {**known, **options}
+    model = builder(tuple(input_shape), num_classes=0, global_pool=True, weights=weights, **options)
     heights = {key: tensor.shape[1] for key, tensor in end_points(model).items()}
     heights.pop("global_pool")
     fixed = any(layer.name.endswith(".pad") for layer in model.layers)
     strides = dict(_strides(heights, input_shape[0]))
     images = remembered.images_of(model) if weights is not None else None
-    return Backbone(model, strides, "fixed" if fixed else "same", images)
+    alpha = options.get("depth_multiplier", 1.0)
+    return Backbone(model, strides, "fixed" if fixed else "same", alpha, images)
 
 
 def _strides(heights: Mapping[str, int], height: int) -> Iterator[tuple[str, int]]:

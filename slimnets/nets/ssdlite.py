@@ -91,10 +91,9 @@ def ssdlite(
         arg_scope=scope,
         **{**options, **of_backbone},
     )
-    alpha = of_backbone.get("depth_multiplier", 1.0)
     padding = {"padding": body.padding}
     with scopes(_scope(), merge({"conv": padding, "depthwise": padding}, scope)):
-        maps = _maps(body, alpha)
+        maps = _maps(body)
         cell = anchors_per_cell(style)
         outputs = {
             kind: _head(kind, maps, [count * each for count in cell], each)
@@ -115,12 +114,12 @@ def _scope() -> Scope:
     return merge(training_scope(), {"conv": start, "depthwise": start})
 
 
-def _maps(body: Backbone, alpha: float) -> list[Any]:
+def _maps(body: Backbone) -> list[Any]:
     """The six maps: the last at 1/16, the backbone's last, and those of the blocks after it."""
     x = body.output(body.at(32)[-1])
     maps = [body.output(body.at(16)[-1]), x]
     for number, depth in enumerate(EXTRA_DEPTHS, start=1):
-        depth, name = max(16, int(depth * alpha)), f"extra_{number}"
+        depth, name = max(16, int(depth * body.depth_multiplier)), f"extra_{number}"
         x = layers.conv(x, depth // 2, name=f"{name}.reduce")
         x = layers.depthwise(x, 3, stride=2, name=f"{name}.depthwise")
         x = layers.conv(x, depth, name=f"{name}.expand", end_point=name)

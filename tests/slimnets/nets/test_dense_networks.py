@@ -133,6 +133,17 @@ def test_end_points_are_those_of_the_references():
     )
 
 
+def test_a_backbone_named_with_its_width_narrows_the_blocks_after_it():
+    # As the Object Detection API calls them: layer_19_2_Conv2d_2_3x3_s2_179, …
+    for named in (
+        {"backbone": "mobilenet_v2_035"},
+        {"backbone": "mobilenet_v2", "depth_multiplier": 0.35},
+    ):
+        model = slimnets.ssdlite(input_shape=SMALL, **named)
+        depths = [model.get_layer(f"extra_{k}.expand.conv").filters for k in range(1, 5)]
+        assert depths == [179, 89, 89, 44]
+
+
 def test_a_detector_keeps_all_but_the_score_heads_for_other_classes(tmp_path):
     model = slimnets.ssdlite(num_classes=5, **V3)
     path = tmp_path / "detector.keras"
