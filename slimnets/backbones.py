@@ -20,6 +20,7 @@ from slimnets.network import end_points, finish
 from slimnets.weights import remembered
 from slimnets.weights.families import backbone_of, families
 from slimnets.weights.loading import source_network, source_requirements
+from slimnets.weights.variants import Variant
 from tflite.hints import did_you_mean
 from tflite.images import Preprocessing
 
@@ -121,11 +122,20 @@ def takes_option(name: str, option: str) -> bool:
     return option in inspect.signature(_find(name)[0]).parameters
 
 
+def open_options(name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the keywords that the network `name` takes, and its name does not decide."""
+    known = _find(name)[1]
+    return {k: v for k, v in wanted.items() if takes_option(name, k) and k not in known}
+
+
 def backbone_options(model: Any) -> dict[str, Any] | None:
     """The keywords that say what a detector or segmenter stands on; None: on nothing known."""
     found = backbone_of(model)
-    if found is None:
-        return None
+    return None if found is None else options_of_backbone(found)
+
+
+def options_of_backbone(found: Variant) -> dict[str, Any]:
+    """The keywords of a detector or segmenter that stands on this network."""
     named = {} if found.network == DEFAULT_BACKBONE else {"backbone": found.network}
     return {**named, **found.options}
 
@@ -179,7 +189,7 @@ def split_weights(weights: Any, network: str, backbone: str) -> tuple[Any, Any, 
         return None, None, {}
     _find(backbone)
     if source_network(weights) == network:
-        return weights, None, source_requirements(weights)
+        return weights, None, source_requirements(weights, network)
     return None, weights, {}
 
 

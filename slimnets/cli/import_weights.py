@@ -3,9 +3,10 @@
 Usage: slimnets import-weights NAME SOURCE OUT
 
 NAME is a network of the catalogue, OUT a .keras or .weights.h5 file. SOURCE is a PyTorch checkpoint
-(.pth, .pt, .ckpt, …; read without PyTorch), a .safetensors file, a TF-Slim checkpoint (its prefix
-or its training's folder), a Keras file of ours or of keras.applications (.keras, .weights.h5, .h5),
-"imagenet" for the network's published weights, or one of their names (slimnets models lists them).
+(.pth, .pt, .ckpt, …; read without PyTorch), a .safetensors file, a checkpoint of TF-Slim or of the
+Object Detection API (its prefix or its training's folder), a Keras file of ours or of
+keras.applications (.keras, .weights.h5, .h5), "imagenet" for the network's published weights, or
+one of their names (slimnets models lists them).
 Foreign weights of 1000 classes are taken for ImageNet's: its class names go to OUT's .labels.txt;
 --labels names another file of one class a line. Beside a .keras file a .json of its name says what
 it is: how images are prepared, which SOURCE's name, the config.json beside it or --like tells, and
@@ -15,6 +16,7 @@ Example:
   slimnets import-weights mobilenet_v2 mobilenet_v2-b0353104.pth v2.keras
   slimnets import-weights mobilenet_v1_025 mobilenet_v1_0.25_128.ckpt v1.keras
   slimnets import-weights mobilenet_v4_conv_small mobilenetv4_conv_small.safetensors v4.keras
+  slimnets import-weights ssdlite ssdlite_mobilenet_v2_coco/model.ckpt boxes.keras --input_size=300
   slimnets import-weights mobilenet_v2 checkpoint.pth v2.keras --num_classes=5 --nostrict
   slimnets import-weights mobilenet_v1_025 vww_96.h5 vww.keras --num_classes=2 --input_size=96
 """
@@ -86,7 +88,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
 
     size = options.input_size or info.size
     source = chosen_source(source, info.builder, input_shape=(size, size, 3), **info.options)
-    keywords = source_requirements(source)
+    keywords = source_requirements(source, info.builder)
     if options.num_classes is not None:
         keywords["num_classes"] = options.num_classes
     if options.input_size is not None:

@@ -43,7 +43,7 @@ from slimnets.weights.state_dicts import width as torch_width
 from slimnets.weights.tf_slim import width as slim_width
 from slimnets.weights.timm_names import ORIGIN, PADS, places
 from slimnets.weights.units import LOGITS, convolution, rename
-from slimnets.weights.variants import Variant, multiplier
+from slimnets.weights.variants import Variant, min_depth, multiplier
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,9 +269,13 @@ def _pytorch_scope(weight_decay: float) -> Scope:
 # What a state dict or a model of this family is, told from its widths.
 
 
-def _variant(last_width: int, classes: int, network: str = "mobilenet_v1") -> Variant:
-    """From the width of the last pointwise convolution."""
-    return Variant(network, multiplier(last_width, 1024, int), classes)
+def _variant(
+    last_width: int, classes: int, network: str = "mobilenet_v1", stem: int = 0
+) -> Variant:
+    """From the widths of the last pointwise convolution and of the stem."""
+    options: dict[str, Any] = dict(multiplier(last_width, 1024, int))
+    usual = max(int(32 * options.get("depth_multiplier", 1.0)), 8)
+    return Variant(network, options | min_depth(stem, usual), classes)
 
 
 def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant | None:
@@ -279,11 +283,13 @@ def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant
         return None
     biased = convolution(model, "Conv2d_1_pointwise").use_bias
     last_width = convolution(model, "Conv2d_13_pointwise").filters
-    return _variant(last_width, classes, "mobilenet_v1_cifar" if biased else "mobilenet_v1")
+    stem = convolution(model, "Conv2d_0").filters
+    return _variant(last_width, classes, "mobilenet_v1_cifar" if biased else "mobilenet_v1", stem)
 
 
 def _variant_of_checkpoint(shapes: Shapes, classes: int) -> Variant:
-    return _variant(slim_width(shapes, "Conv2d_13_pointwise"), classes)
+    stem = slim_width(shapes, "Conv2d_0")
+    return _variant(slim_width(shapes, "Conv2d_13_pointwise"), classes, stem=stem)
 
 
 def _variant_of_keras(shapes: Shapes, classes: int) -> Variant:
@@ -424,7 +430,7 @@ FAMILY = register(
         checkpoints=(
             CheckpointNaming(
                 scope="MobilenetV1",
-                name_units=lambda units: rename(_SLIM_UNITS, units),
+                name_units=lambda units, model: rename(_SLIM_UNITS, units),
                 variant=_variant_of_checkpoint,
             ),
         ),

@@ -40,8 +40,8 @@ from slimnets.weights.tf_slim import block_widths, inverted_units
 from slimnets.weights.tf_slim import width as slim_width
 from slimnets.weights.timm_names import ORIGIN, layer_units
 from slimnets.weights.timm_names import PADS as _PADS
-from slimnets.weights.units import LOGITS, blocks, convolution
-from slimnets.weights.variants import Variant, multiplier
+from slimnets.weights.units import LOGITS, block_outputs, blocks, convolution
+from slimnets.weights.variants import Variant, min_depth, multiplier
 
 
 def _blocks(t: int, c: int, n: int, s: int, **kwargs: Any) -> tuple[InvertedResidual, ...]:
@@ -219,12 +219,13 @@ def _cifar_scope(activation: str) -> dict[str, Any]:
 # What a state dict or a model of this family is, told from its widths.
 
 
-def _variant(last_block: int, last_conv: int, classes: int) -> Variant:
-    """From the widths of the last block and of the convolution after it."""
+def _variant(last_block: int, last_conv: int, classes: int, first_block: int = 0) -> Variant:
+    """From the widths of the last block, of the convolution after it, and of the first block."""
     options: dict[str, Any] = dict(multiplier(last_block, 320))
     alpha = options.get("depth_multiplier", 1.0)
     if alpha < 1 and last_conv == make_divisible(1280 * alpha):
         options["shrink_last"] = True
+    options |= min_depth(first_block, make_divisible(16 * alpha))
     return Variant("mobilenet_v2", options, classes)
 
 
@@ -237,9 +238,11 @@ def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant
     second = convolution(model, f"layer_{inverted[1]}.expand")
     if second.filters != 6 * second.input.shape[-1]:
         return None
-    last_block, last_conv = f"layer_{inverted[-1]}.project", f"layer_{inverted[-1] + 1}"
-    widths = convolution(model, last_block).filters, convolution(model, last_conv).filters
-    variant = _variant(*widths, classes)
+    outputs, last_conv = (
+        block_outputs(model, units),
+        convolution(model, f"layer_{inverted[-1] + 1}"),
+    )
+    variant = _variant(outputs[-1], last_conv.filters, classes, outputs[0])
     if "expand" in layers[inverted[0]]:
         form = "cifar100" if convolution(model, "layer_1").use_bias else "cifar10"
         return Variant(f"mobilenet_v2_{form}", variant.options, classes)
@@ -254,7 +257,8 @@ def _is_ours(model: Any, number: int, parts: Sequence[str]) -> bool:
 
 
 def _variant_of_checkpoint(shapes: Shapes, classes: int) -> Variant:
-    return _variant(block_widths(shapes)[-1], slim_width(shapes, "Conv_1"), classes)
+    widths = block_widths(shapes)
+    return _variant(widths[-1], slim_width(shapes, "Conv_1"), classes, widths[0])
 
 
 def _variant_of_keras(shapes: Shapes, classes: int) -> Variant:

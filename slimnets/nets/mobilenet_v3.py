@@ -44,7 +44,7 @@ from slimnets.weights.timm_names import ORIGIN, layer_units
 from slimnets.weights.timm_names import PADS as _PADS
 from slimnets.weights.timm_names import block_widths as timm_block_widths
 from slimnets.weights.units import LOGITS, block_outputs, blocks, convolution
-from slimnets.weights.variants import Variant, multiplier
+from slimnets.weights.variants import Variant, min_depth, multiplier
 
 # Table 1 of the paper.
 MOBILENET_V3_LARGE_DEFS = (
@@ -319,7 +319,10 @@ def _variant(
         options["reduced_tail"] = True
     if not excites:
         options["minimalistic"] = True
-    if alpha < 1 and stem == 16 != make_divisible(16 * alpha):
+    narrowest = make_divisible(16 * alpha)
+    if floor := min_depth(widths[0], narrowest):
+        options |= floor
+    elif alpha < 1 and stem == 16 != narrowest:
         options["fixed_stem"] = True
     return Variant(f"mobilenet_v3_{'large' if large else 'small'}", options, classes)
 

@@ -19,6 +19,8 @@ from slimnets.backbones import (
     Backbone,
     backbone_options,
     build_backbone,
+    open_options,
+    options_of_backbone,
     split_weights,
     takes_option,
     torchvision_units,
@@ -28,8 +30,11 @@ from slimnets.network import check_num_classes, scopes
 from slimnets.scopes import training_scope
 from slimnets.weights.families import DETECT, Family, Row, register
 from slimnets.weights.loading import load_for_building
-from slimnets.weights.namings import Shapes, StateDictNaming
+from slimnets.weights.namings import CheckpointNaming, Shapes, StateDictNaming
 from slimnets.weights.sources import INCEPTION, WeightSource
+from slimnets.weights.tf_slim import below_scope
+from slimnets.weights.tf_slim import width as slim_width
+from slimnets.weights.units import convolution
 from slimnets.weights.variants import Variant
 
 # Depths of the blocks after the backbone, each at half the resolution of the one before.
@@ -62,8 +67,10 @@ def ssdlite(
         style: "torchvision" (softmax scores; 6 anchors a cell; zero padding as PyTorch) or
             "tensorflow", the Object Detection API's (sigmoid scores, which begin at 0.01; 3 anchors
             a cell of the first map; SAME).
-        weights: a detector's (another num_classes keeps everything but the score heads), or
-            classification weights, as the backbone takes them, "imagenet" for example.
+        weights: a detector's, torchvision's or a checkpoint of the Object Detection API (another
+            num_classes keeps everything but the score heads), or classification weights, as the
+            backbone takes them, "imagenet" for example. The API's need its style and their
+            backbone; of the latter they decide the widths where the caller does not.
         arg_scope: default arguments for this call.
         of_backbone: keywords of the backbone (depth_multiplier, minimalistic, …). MobileNetV3 gets
             `reduced_tail=True`, but for classification weights, which are of the full one. Without
@@ -77,7 +84,7 @@ def ssdlite(
     if style not in STYLES:
         raise ValueError(f"style must be {' or '.join(map(repr, STYLES))}, got {style!r:.80}.")
     whole, classifier, required = split_weights(weights, "ssdlite", backbone)
-    options: dict[str, Any] = {**required}
+    options = open_options(backbone, required)
     if classifier is None:
         options = {"use_explicit_padding": style == "torchvision", **options}
         if takes_option(backbone, "reduced_tail"):
@@ -154,10 +161,15 @@ def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant
     options = backbone_options(model)
     if options is None:
         return None
+    return _variant(options, model.get_layer("boxes_0.predict.conv").filters, classes)
+
+
+def _variant(options: dict[str, Any], first_boxes: int, classes: int) -> Variant:
+    """From the backbone and the width of what tells boxes of the first map."""
     # The default backbone's tail is reduced here by itself, and elsewhere when asked for.
     if "backbone" not in options and not options.pop("reduced_tail", False):
         options["reduced_tail"] = False
-    if model.get_layer("boxes_0.predict.conv").filters == 4 * anchors_per_cell("tensorflow")[0]:
+    if first_boxes == 4 * anchors_per_cell("tensorflow")[0]:
         options["style"] = "tensorflow"
     return Variant("ssdlite", options, classes - 1)
 
@@ -200,6 +212,58 @@ def _box_orders(model: Any) -> Mapping[str, tuple[None, Sequence[int]]]:
     return orders
 
 
+_EXTRACTOR = "FeatureExtractor"
+_TF_HEADS = {"scores": "ClassPredictor", "boxes": "BoxEncodingPredictor"}
+
+
+def _object_detection_naming(backbone: CheckpointNaming) -> CheckpointNaming:
+    """The Object Detection API's, whose feature extractor is `backbone`.
+
+    Sources: `models/feature_map_generators.py`, multi_resolution_feature_maps;
+    `predictors/convolutional_box_predictor.py`; `predictors/heads/{box,class}_head.py`.
+    """
+    extractor = f"{_EXTRACTOR}/{backbone.scope}"
+
+    def name_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
+        for unit, name in backbone.name_units(units, model):
+            yield unit, f"{extractor}/{name}"
+        last = [unit for unit in units if not unit.startswith(FAMILY.head_layers)][-1]
+        extras = [n for n in range(1, 1 + len(EXTRA_DEPTHS)) if f"extra_{n}.expand" in units]
+        for number in extras:
+            reduced, depth = (
+                convolution(model, f"extra_{number}.{part}").filters
+                for part in ("reduce", "expand")
+            )
+            # Numbered as the maps are.
+            first = f"{extractor}/{last}_1_Conv2d_{number + 1}_1x1_{reduced}"
+            second = f"{extractor}/{last}_2_Conv2d_{number + 1}_3x3_s2_{depth}"
+            yield f"extra_{number}.reduce", first
+            yield f"extra_{number}.depthwise", f"{second}_depthwise"
+            yield f"extra_{number}.expand", second
+        for kind, name in _TF_HEADS.items():
+            for k in range(MAPS):
+                yield f"{kind}_{k}.depthwise", f"BoxPredictor_{k}/{name}_depthwise"
+                yield f"{kind}_{k}.predict", f"BoxPredictor_{k}/{name}"
+
+    def variant(shapes: Shapes, classes: int) -> Variant:
+        body = backbone.variant(below_scope(shapes, f"{extractor}/"), 0)
+        first_boxes = slim_width(shapes, "BoxPredictor_0/BoxEncodingPredictor")
+        return _variant(options_of_backbone(body), first_boxes, classes)
+
+    # The second map's is the one that tells the classes.
+    order = (*(k for k in range(MAPS) if k != 1), 1)
+    return CheckpointNaming(
+        scope="",
+        name_units=name_units,
+        variant=variant,
+        classifier=tuple(f"BoxPredictor_{k}/ClassPredictor" for k in order),
+        per_class=6,
+        network="ssdlite",
+        signature=(extractor, *(f"BoxPredictor_{k}/ClassPredictor_depthwise" for k in order)),
+        origin="TensorFlow's Object Detection API",
+    )
+
+
 _COCO = "ssdlite320_mobilenet_v3_large_coco-a79551df"
 # The whole picture, squeezed to the input's size.
 PICTURES = dataclasses.replace(INCEPTION, size=(320, 320), crop_fraction=1.0)
@@ -230,6 +294,7 @@ FAMILY = register(
                 requires={"use_explicit_padding": True},
             ),
         ),
+        checkpoint_on=_object_detection_naming,
         state_dicts=(
             StateDictNaming(
                 networks=("ssdlite",),

@@ -64,6 +64,7 @@ class Family:
         task: what its networks do, CLASSIFY, DETECT or SEGMENT.
         head_layers: beginnings of the names of the layers that stand on a backbone.
         state_dicts, checkpoints, keras_models: its names in other libraries' files.
+        checkpoint_on: its names in a checkpoint of a network on a backbone, from the backbone's.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Family:
     state_dicts: Sequence[StateDictNaming] = ()
     checkpoints: Sequence[CheckpointNaming] = ()
     keras_models: Sequence[KerasNaming] = ()
+    checkpoint_on: Callable[[CheckpointNaming], CheckpointNaming] | None = None
 
     @property
     def on_backbone(self) -> bool:

@@ -112,8 +112,9 @@ def load_weights(
           - a path, whatever it is called: a Keras file of ours or of a keras.applications model
             (`.keras`, `.weights.h5`, `.h5`), a PyTorch file (a state dict, a training's
             checkpoint or a saved model; read without PyTorch), a `.safetensors` file with
-            PyTorch's names, or a TF-Slim checkpoint: its prefix, or a training's folder, of which
-            the latest counts;
+            PyTorch's names, or a checkpoint of TF-Slim or of TensorFlow's Object Detection API
+            (SSDLite; of other detectors the backbone): its prefix, or a training's folder, of
+            which the latest counts;
           - "imagenet" (the catalogue's weights for this network) or a name of the catalogue, both
             downloaded and cached as `slimnets.weights.download` says;
           - a mapping of names to arrays, as a PyTorch state dict or checkpoint, a TF-Slim
@@ -187,13 +188,17 @@ def load(
             strict = classes[0] == classes[1] != 0
         if drop_background is None:
             drop_background = reading.has_background and classes == (1001, 1000)
+        variant = families.of_model(model)
+        # What a detector gives out for the background is none of num_classes.
+        background = classes[1] - variant.classes if variant else 0
+        classes = max(classes[0] - background, 0), classes[1] - background
         plan = matching.plan(
             reading.entries,
             reading.tensors,
             title=title,
             is_classifier_name=reading.is_classifier_name,
             source_variant=reading.variant,
-            model_variant=families.of_model(model),
+            model_variant=variant,
             classes=classes,
             strict=strict,
             drop_background=drop_background or has_background,
@@ -276,7 +281,8 @@ def _read_mapping(
         raise TypeError(
             f"a mapping of weights has names and arrays; not so: {', '.join(bad[:20])}."
         )
-    if naming := tf_slim.find_naming(tensors):
+    detector = tf_slim.find_naming_on_backbone(tensors) if families.head_layers(model) else None
+    if naming := detector or tf_slim.find_naming(tensors):
         wanted, beside = tf_slim.network_variables(naming, tensors)
         shapes = _shapes(wanted)
         return _Reading(
@@ -426,7 +432,8 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
 
     Args:
         source: as in `load_weights`.
-        network, options: for "imagenet", as in `chosen_source`.
+        network, options: as in `chosen_source`. Of a detector's checkpoint, a detector needs the
+          backbone and the form as well, a classifier nothing.
 
     Returns:
         For example `{"use_explicit_padding": True}`; empty where nothing but the table matters.
@@ -439,6 +446,9 @@ def source_requirements(source: Any, network: str | None = None, **options: Any)
     if _is_keras_file(source):
         with keras_files.open_file(Path(source)) as file:
             return keras_files.requirements(file)
+    checkpoint = _checkpoint_on_backbone(source)
+    if checkpoint and checkpoint.network == network:
+        return checkpoint.options
     naming = _naming_of(source)
     return dict(naming.requires) if naming else {}
 
@@ -459,6 +469,8 @@ def source_network(source: Any) -> str | None:
     if _is_keras_file(source):
         with keras_files.open_file(Path(source)) as file:
             return keras_files.network_on_backbone(file)
+    if checkpoint := _checkpoint_on_backbone(source):
+        return checkpoint.network
     naming = _naming_of(source)
     return (
         next((network for network in naming.networks if network in own), None) if naming else None
@@ -469,6 +481,18 @@ def _is_keras_file(source: Any) -> bool:
     if not isinstance(source, str | os.PathLike) or tf_slim.checkpoint_prefix(Path(source)):
         return False
     return file_kinds.kind_of(Path(source)) == "keras"
+
+
+def _checkpoint_on_backbone(source: Any) -> Variant | None:
+    """The network on a backbone whose TensorFlow checkpoint or mapping it is, if it is one's."""
+    if isinstance(source, str | os.PathLike):
+        prefix = tf_slim.checkpoint_prefix(source)
+        source = tf_slim.read_checkpoint(prefix) if prefix else None
+    if not isinstance(source, Mapping):
+        return None
+    arrays = {n: v for n, v in source.items() if isinstance(n, str) and not _no_array(v)}
+    naming = tf_slim.find_naming_on_backbone(arrays)
+    return tf_slim.looks_like(naming, _shapes(arrays)) if naming else None
 
 
 def _naming_of(source: Any) -> StateDictNaming | None:

@@ -76,24 +76,36 @@ class StateDictNaming:
 
 @dataclass(frozen=True)
 class CheckpointNaming:
-    """One network's variables in a TF-Slim checkpoint.
+    """One network's variables in a TensorFlow checkpoint that names layers, as TF-Slim's do.
 
     Attributes:
-        scope: the variable scope that they begin with.
-        name_units: the units of a model → (unit, template) pairs, without the scope.
+        scope: the variable scope that they begin with; "": there are several.
+        name_units: the units of a model and itself → (unit, template) pairs, without the scope.
         variant: the network, from the shapes below the scope and the classes.
         classifier: layers, below the scope, that are absent without classes; the last one has as
             many outputs as there are classes.
+        per_class: outputs of the classifier for each class.
+        network: the catalogue's name of a network on a backbone, whose scope does not tell it;
+        signature: of such a one the scopes that, together, only a checkpoint of it has.
+        origin: whose names these are.
     """
 
     scope: str
-    name_units: Callable[[Sequence[str]], Templates]
+    name_units: Callable[[Sequence[str], Any], Templates]
     variant: Callable[[Shapes, int], Variant]
     classifier: tuple[str, ...] = ("Logits/Conv2d_1c_1x1",)
+    per_class: int = 1
+    network: str | None = None
+    signature: tuple[str, ...] = ()
+    origin: str = "TF-Slim"
+
+    def full_name(self, name: str) -> str:
+        """A layer's name with the scope."""
+        return f"{self.scope}/{name}" if self.scope else name
 
     def is_classifier_name(self, name: str) -> bool:
         """Whether a variable belongs to what follows the pool."""
-        return name.startswith(tuple(f"{self.scope}/{layer}/" for layer in self.classifier))
+        return name.startswith(tuple(self.full_name(f"{layer}/") for layer in self.classifier))
 
 
 @dataclass(frozen=True)

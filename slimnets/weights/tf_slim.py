@@ -1,4 +1,7 @@
-"""TF-Slim checkpoints: layouts as ours, names as the families say (`CheckpointNaming`)."""
+"""Checkpoints of TF-Slim and of what is built on it.
+
+Layouts are as ours, names as the families say (`CheckpointNaming`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +48,7 @@ _TRAINING_STATE = re.compile(
     r"(^|/)(global_step|beta[12]_power|save_counter|loss_scale|good_steps)$"
     r"|/(RMSProp|Momentum|Adam|Adagrad|Ftrl)(_\d+)?$"
     r"|/(biased|local_step)$"
-    r"|/(act|weights|conv|input|add|mul)_quant/"
+    r"|/\w+_quant/"
 )
 
 
@@ -123,13 +127,21 @@ def read_checkpoint(prefix: str | os.PathLike) -> dict[str, StoredTensor]:
         shapes = reader.get_variable_to_shape_map()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise ValueError(f"{prefix}: not a readable TensorFlow checkpoint: {error}") from error
-    return {name: StoredTensor(reader, name, tuple(shape)) for name, shape in shapes.items()}
+    return {name: StoredTensor(reader, name, tuple(shapes[name])) for name in sorted(shapes)}
 
 
 def find_naming(names: Iterable[str]) -> CheckpointNaming | None:
-    """The naming that these variables have, perhaps below another scope."""
+    """The naming that these variables have, perhaps below another scope (a detector's)."""
     scopes = {part for name in names for part in name.split("/")[:-1]}
     return next((naming for naming in _namings() if naming.scope in scopes), None)
+
+
+def find_naming_on_backbone(names: Iterable[str]) -> CheckpointNaming | None:
+    """The naming of a network on a backbone that these variables have, backbone and all."""
+    scopes = {s for name in names for s in accumulate(name.split("/")[:-1], "{}/{}".format)}
+    around = [family.checkpoint_on for family in families() if family.checkpoint_on]
+    known = (naming(backbone) for naming in around for backbone in _namings())
+    return next((naming for naming in known if scopes.issuperset(naming.signature)), None)
 
 
 def _namings() -> list[CheckpointNaming]:
@@ -162,9 +174,11 @@ def network_variables(naming: CheckpointNaming, tensors: Mapping[str, Any]) -> V
 
     The Object Detection API keeps the network below `FeatureExtractor/`, its own layers on top in
     the same scope (`…/Conv2d_13_pointwise_1_Conv2d_2_1x1_256`, `…/layer_19_2_Conv2d_…`), and what
-    detects in other scopes.
+    detects in other scopes. A naming without a scope is of all of that.
     """
     wanted = prefer_averages(tensors)
+    if not naming.scope:
+        return Variables(wanted)
     inside = re.compile(rf"(.*?/)?(?={re.escape(naming.scope)}/)")
     outer = Counter(m[1] for name in wanted if (m := inside.match(name)) and m[1]).most_common(1)
     if not outer or any(name.startswith(f"{naming.scope}/") for name in wanted):
@@ -196,10 +210,10 @@ def entries(model: Any, naming: CheckpointNaming, shapes: Shapes) -> list[Entry]
         ValueError: the model is another network.
     """
     names = layer_names(
-        (unit, f"{naming.scope}/{name}{{,/BatchNorm}}")
-        for unit, name in naming.name_units(units_of(model))
+        (unit, naming.full_name(name) + "{,/BatchNorm}")
+        for unit, name in naming.name_units(units_of(model), model)
     )
-    check_matches_model(names, model, f"{looks_like(naming, shapes)} of TF-Slim")
+    check_matches_model(names, model, f"{looks_like(naming, shapes)} of {naming.origin}")
     return [
         Entry(
             f"{names[layer.name]}/{_variable_name(layer, variable)}",
@@ -219,7 +233,7 @@ def _variable_name(layer: Any, variable: Any) -> str:
     return convolution.get(variable.name, variable.name)
 
 
-def inverted_units(units: Sequence[str]) -> Iterator[tuple[str, str]]:
+def inverted_units(units: Sequence[str], model: Any) -> Iterator[tuple[str, str]]:
     """TF-Slim's names for numbered layers: `Conv`, `expanded_conv`, `expanded_conv_1`, …."""
     plain = [f"layer_{number}" for number, parts in blocks(units).items() if parts == [""]]
     for unit, name in rename(_INVERTED_UNITS, units):
@@ -250,16 +264,21 @@ def width(shapes: Shapes, layer: str) -> int:
 
 def looks_like(naming: CheckpointNaming, shapes: Shapes) -> Variant:
     """The network that variables of these shapes belong to, as far as its landmarks are there."""
-    scope = f"{naming.scope}/"
-    below = {n.removeprefix(scope): shape for n, shape in shapes.items() if n.startswith(scope)}
+    below = below_scope(shapes, naming.full_name(""))
     number = classes(naming, shapes)
     try:
         return naming.variant(below, number)
     except (KeyError, IndexError):
         # A part of a network, or one of the user's own table: its scope is all there is to say.
-        return Variant(naming.scope, {}, number)
+        return Variant(naming.network or naming.scope, {}, number)
+
+
+def below_scope(shapes: Shapes, scope: str) -> dict[str, tuple[int, ...]]:
+    """The variables whose names begin with `scope`, without it."""
+    return {n.removeprefix(scope): shape for n, shape in shapes.items() if n.startswith(scope)}
 
 
 def classes(naming: CheckpointNaming, shapes: Shapes) -> int:
     """How many classes variables of these shapes tell apart; 0 without a classifier."""
-    return (*shapes.get(f"{naming.scope}/{naming.classifier[-1]}/biases", ()), 0)[0]
+    biases = shapes.get(naming.full_name(f"{naming.classifier[-1]}/biases"), ())
+    return (*biases, 0)[0] // naming.per_class

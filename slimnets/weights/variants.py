@@ -38,6 +38,11 @@ def multiplier(
     return {} if alpha == 1 else {"depth_multiplier": alpha}
 
 
+def min_depth(narrowest: int, usual: int) -> dict[str, int]:
+    """What keeps the narrowest layer wider than its usual width, as an option."""
+    return {"min_depth": narrowest} if narrowest > usual else {}
+
+
 def by_depths(
     depths_of: Mapping[str, Sequence[int]], outputs: Sequence[int], classes: int
 ) -> Variant | None:

@@ -4,11 +4,11 @@ import tarfile
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import slimnets
 from slimnets.weights import load_weights
 from slimnets.weights.tf_slim import checkpoint_prefix
+from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.lively import lively
 
 STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -72,15 +72,6 @@ V3_ROWS += [(5, 240, 64, 40), (5, 120, 32, 48), (5, 144, 40, 48), (5, 288, 72, 9
 V3_ROWS += [(5, 576, 144, 96), (5, 576, 144, 96)]
 
 
-def write(prefix, tensors):
-    names = list(tensors)
-    values = [tf.constant(tensors[name]) for name in names]
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
-    )
-    return prefix
-
-
 @pytest.fixture(scope="module")
 def variables():
     return mobilenet_v1(0.25, 1001)
@@ -94,7 +85,7 @@ def checkpoint(variables, tmp_path_factory):
     slots = {f"{name}/RMSProp{n}": v for name, v in variables.items() for n in ("", "_1")}
     extra = {"global_step": np.int64(7), "MobilenetV1/Conv2d_0/act_quant/min": np.float32(0)}
     folder = tmp_path_factory.mktemp("mobilenet_v1_0.25_128")
-    return write(folder / "mobilenet_v1_0.25_128.ckpt", raw | averages | slots | extra)
+    return write_checkpoint(folder / "mobilenet_v1_0.25_128.ckpt", raw | averages | slots | extra)
 
 
 def v1(num_classes=1001, **kwargs):
@@ -284,7 +275,7 @@ def test_v2_and_v3_inside_a_detector_are_found():
 
 def test_a_checkpoint_of_objects_says_what_to_do(tmp_path):
     name = "model/layer-1/kernel/.ATTRIBUTES/VARIABLE_VALUE"
-    prefix = write(tmp_path / "ckpt-1", {name: np.zeros(3, np.float32)})
+    prefix = write_checkpoint(tmp_path / "ckpt-1", {name: np.zeros(3, np.float32)})
     with pytest.raises(ValueError, match=r"checkpoint of TensorFlow 2(.|\n)*save the model as"):
         load_weights(v1(), prefix)
 
@@ -299,12 +290,12 @@ def test_another_width_or_network_is_recognised(checkpoint):
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path, variables):
-    prefix = write(tmp_path / "model.ckpt", variables)
+    prefix = write_checkpoint(tmp_path / "model.ckpt", variables)
     index = prefix.with_name("model.ckpt.index")
     index.write_bytes(index.read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"model\.ckpt: not a readable TensorFlow checkpoint"):
         load_weights(v1(), prefix)
-    write(prefix, variables)
+    write_checkpoint(prefix, variables)
     data = prefix.with_name("model.ckpt.data-00000-of-00001")
     data.write_bytes(data.read_bytes()[:-2000])
     model = v1()
