@@ -29,7 +29,7 @@ class Sidecar:
     """What a model file cannot say of itself.
 
     Attributes:
-        network: its name in the catalogue.
+        network: its name in the catalogue; the model's own, of one from elsewhere.
         options: the keywords that it was built with: `create_model(network, **options)` has the
             same layers.
         preprocessing: what images went through when it learned.

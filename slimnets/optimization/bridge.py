@@ -26,6 +26,8 @@ _LAYERS = frozenset(
     | {"ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax", "SpatialDropout2D"}
     | {"Subtract", "UpSampling2D", "ZeroPadding2D"}
 )
+# These leave images as they are, but in training.
+_AUGMENTS = frozenset(name for name in dir(keras.layers) if name.startswith("Random"))
 # Of what a layer is, and not of what it computes or how it is trained on.
 _LEFT_OUT = ("name", "dtype", "batch_input_shape", "batch_shape", "input_shape")
 _PENALTIES = ("L1", "L2", "L1L2")
@@ -43,7 +45,8 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
 
     Args:
         model: a built functional or Sequential Keras 3 model. Layers called several times stay one
-            layer; functional models inside it are written out in place. It is not modified.
+            layer; functional models inside it are written out in place, and layers that augment
+            images, such as RandomFlip, are left out. It is not modified.
 
     Returns:
         A tf_keras model whose outputs agree to 1e-5 of the greatest. That is float32's rounding:
@@ -64,6 +67,8 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
     built: dict[str, tuple[Any, Any]] = {}
 
     def call(source: Any, arguments: tuple, keywords: dict) -> Any:
+        if type(source).__module__.startswith("keras.") and type(source).__name__ in _AUGMENTS:
+            return arguments[0]
         layer, arguments = _twin(source, arguments, keywords, built)
         return layer(*arguments)
 

@@ -240,12 +240,16 @@ def _finish(
     described = sidecar.read(path, file.model)
     with writing.replacing(out) as temporary:
         model.save(temporary)
-    if described is not None:
-        weights = f"{described.weights}; {method} on {images.name}".removeprefix("; ")
-        told = sidecar.Sidecar(
-            described.network, described.options, described.preprocessing, file.labels, weights
-        )
-        writing.write_bytes(sidecar.path_beside(out), told.to_json())
+    # A model from elsewhere has no description: what was asked of it, or guessed, is written down.
+    weights = described.weights if described else ""
+    told = sidecar.Sidecar(
+        described.network if described else model.name,
+        described.options if described else {},
+        file.preprocessing,
+        file.labels or images.class_names,
+        f"{weights}; {method} on {images.name}".removeprefix("; "),
+    )
+    writing.write_bytes(sidecar.path_beside(out), told.to_json())
     writing.write_bytes(out.with_suffix(".tflite"), after.bytes)
     rows, agreement = _measured(before.bytes, after.bytes, images, out)
     result = {
@@ -288,7 +292,7 @@ def _measured(
 def _zeros(model: keras.Model) -> float:
     """The share of zeros among the weights that pruning may set to zero."""
     zeros = total = 0
-    for layer in model.layers:
+    for layer in model._flatten_layers(include_self=False):
         kernel = layer.integers() if hasattr(layer, "integers") else getattr(layer, "kernel", None)
         depthwise = "depthwise" in type(layer).__name__.lower() or getattr(layer, "depthwise", 0)
         if kernel is None or depthwise or kernel.shape[-2] <= MOST_IMAGE_CHANNELS:

@@ -116,3 +116,19 @@ def test_values_shared_in_training_are_shared_in_the_file_which_leaves_out_zeros
 def test_a_wrong_command_line_says_what_to_write(capsys):
     assert main(["optimize", "x.keras", "--data=builtin:digits", "--out=y.keras"]) == 2
     assert "--method is missing, for example --method=qat" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_becomes_of_a_model_from_elsewhere_says_how_it_takes_images(tmp_path):
+    body = tiny()
+    own = [layers.RandomFlip(), layers.Rescaling(1 / 127.5, -1), body]
+    keras.Sequential([keras.Input((8, 8, 3)), *own], name="mine").save(tmp_path / "mine.keras")
+    out = tmp_path / "small.keras"
+    result = optimize(
+        tmp_path / "mine.keras", out, method="prune", source="builtin:digits", epochs=1
+    )
+    told = sidecar.read(out, keras.models.load_model(out))
+    assert told.preprocessing.range == (0, 255)
+    assert told.labels == tuple("0123456789")
+    assert result["agreement"] > 0.99
+    assert result["zeros"] == pytest.approx(0.5, abs=0.01)
