@@ -166,6 +166,11 @@ class KerasFile:
     preprocessing: Preprocessing
     labels: tuple[str, ...] = ()
 
+    @property
+    def gives(self) -> str:
+        """ "probabilities", "logits" or "numbers": what the model's one output is."""
+        return output_kind(self.model)
+
 
 def open_keras(path: str | os.PathLike, *, like: str | None = None) -> KerasFile:
     """A .keras file and what stands beside it.
@@ -278,7 +283,7 @@ def _keras_classifier(file: KerasFile) -> Classifier:
 
     model, prepare = file.model, file.preprocessing
     check_output(model)
-    gives = output_kind(model)
+    gives = file.gives
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:
         outputs = np.asarray(model.predict_on_batch(prepare(images)), np.float32)

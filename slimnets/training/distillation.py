@@ -161,8 +161,9 @@ def taught(
     teacher = open_teacher(config, class_names)
     teacher.model.trainable = False
     convert = conversion(preprocess, teacher.preprocessing)
-    last = getattr(teacher.model.layers[-1], "activation", None)
-    finish = (lambda y: y) if last is keras.activations.softmax else ops.softmax
+    probable = teacher.gives == "probabilities"
+    # Sigmoids need not sum to 1.
+    finish = (lambda y: y / ops.sum(y, -1, keepdims=True)) if probable else ops.softmax
 
     def teach(images: Any) -> Any:
         return ops.stop_gradient(finish(teacher.model(convert(images), training=False)))

@@ -150,8 +150,11 @@ def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> keras.optimizer
 
 
 def build_loss(config: ConfigDict, model: keras.Model) -> keras.losses.Loss:
-    """Cross-entropy over probabilities or logits, whichever the model ends in."""
+    """Cross-entropy over probabilities or logits, whichever the model ends in; of each class by
+    itself where it ends in a sigmoid."""
     last = getattr(model.layers[-1], "activation", None)
+    if last is keras.activations.sigmoid:
+        return keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)
     return keras.losses.CategoricalCrossentropy(
         from_logits=last is not keras.activations.softmax, label_smoothing=config.label_smoothing
     )

@@ -9,6 +9,7 @@ import pytest
 from slimnets import sidecar
 from slimnets.training.config import check_config
 from slimnets.training.distillation import Student, conversion, open_teacher, soft_loss, taught
+from slimnets.training.recipe import build_loss
 from slimnets.weights.sources import INCEPTION, TORCHVISION
 from tflite.images import Preprocessing
 
@@ -117,3 +118,33 @@ def test_a_teacher_stays_as_it_is_while_its_student_learns(teacher):
     student.fit(x, np.eye(10)[:4], verbose=0)
     assert all((a != b).any() for a, b in zip(before, student.get_weights(), strict=True))
     assert len(before) == 2
+
+
+@pytest.mark.parametrize("end", ["softmax", "sigmoid", None])
+def test_what_a_teacher_gives_is_seen_through_a_nested_model(end, tmp_path):
+    layers = keras.layers
+    scores = layers.Dense(10, end, kernel_initializer=keras.initializers.RandomNormal(0, 0.02))
+    body = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), scores])
+    own = [keras.Input((8, 8, 3)), layers.Rescaling(1 / 255), body]
+    model = keras.Sequential(own, name="mine")
+    model.save(tmp_path / "mine.keras")
+    config = check_config(
+        {"teacher": str(tmp_path / "mine.keras"), "model": {"input_size": (8, 8)}}
+    )
+    image = keras.Input((8, 8, 3))
+    pupil = keras.Model(image, layers.Dense(10, "softmax")(layers.Flatten()(image)))
+    prepare = Preprocessing(size=(8, 8), crop_fraction=1.0)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    said = model.predict_on_batch(pixels.astype("float32")).astype(float)
+    said = np.exp(said) if end is None else said
+    found = taught(pupil, prepare, config, DIGITS)._teach(prepare(pixels))
+    np.testing.assert_allclose(np.asarray(found), said / said.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_a_model_that_ends_in_a_sigmoid_learns_each_class_by_itself():
+    image = keras.Input((4,))
+    model = keras.Model(image, keras.layers.Activation("sigmoid")(keras.layers.Dense(3)(image)))
+    given, wanted = np.float32([[0.9, 0.2, 0.5]]), np.float32([[1, 0, 0]])
+    expected = -np.log([0.9, 0.8, 0.5]).mean()
+    loss = build_loss(check_config({}), model)
+    assert float(loss(wanted, given)) == pytest.approx(expected, rel=1e-5)
