@@ -229,11 +229,16 @@ def evaluate_detector(
     name, pictures = source.split(split)
     _require(pictures, "objects", source, "boxes")
     names = source.class_names
-    check_class_names(detector.labels, names, source)
+    # A class that no box is of, and that some lists of classes therefore lack, has no precision.
+    if not set(names) <= set(detector.labels):
+        check_class_names(detector.labels, names, source)
     order = {label: k for k, label in enumerate(names if detector.labels else map(str, range(999)))}
     found = []
     for start in progress.steps(range(0, len(pictures), _BATCH), f"evaluating {name}"):
-        for one in detector.detect(list(pictures.images[start : start + _BATCH]), LEAST_SCORE):
+        for all_of_one in detector.detect(
+            list(pictures.images[start : start + _BATCH]), LEAST_SCORE
+        ):
+            one = [each for each in all_of_one if not detector.labels or each.label in order]
             boxes = np.array([each.box for each in one], np.float32).reshape(-1, 4)
             kinds = np.array([order[each.label] for each in one], np.int64)
             found.append((boxes, kinds, np.array([each.score for each in one])))

@@ -17,6 +17,7 @@ from slimnets.data.scenes import scenes
 from slimnets.training import default_config, recipe, scene_sets, tasks
 from slimnets.training.loop import train
 from slimnets.weights.families import head_layers
+from tflite.detector import Detection
 from tflite.images import Preprocessing
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -179,6 +180,35 @@ def test_what_a_run_says_of_its_network_builds_the_same_layers_again(network, ex
     heads = head_layers(model)
     assert "layer_2.depthwise.conv" not in heads
     assert ("extra_1.reduce.conv" if network == "ssdlite" else "head.low.conv") in heads
+
+
+class Finds:
+    """A detector that finds a cat and a dog where `boxes` are."""
+
+    labels = ("cat", "dog")
+
+    def __init__(self, *boxes):
+        self._boxes = boxes
+
+    def detect(self, images, _):
+        found = [Detection(*one) for one in zip(self.labels, (0.9, 0.8), self._boxes, strict=True)]
+        return [found for _ in images]
+
+
+def test_a_detector_is_measured_on_pictures_that_lack_one_of_its_classes():
+    half = (0.0, 0.0, 0.5, 0.5)
+    boxes = np.array([half], np.float32), np.array([0])
+    split = Annotated(np.zeros((2, 8, 16, 3), np.uint8), (boxes, boxes))
+    found = {}
+    for names in (("dog",), ("cat",), ("cat", "cow")):
+        source = Source("made up", names, {"val": split})
+        detector = Finds((0.0, 0.0, 0.1, 0.1), half)
+        if "cow" in names:
+            with pytest.raises(ValueError, match="'cow' is in only one of them"):
+                dense_evaluation.evaluate_detector(detector, source)
+        else:
+            found[names] = dense_evaluation.evaluate_detector(detector, source).mean
+    assert found == {("dog",): pytest.approx(1.0), ("cat",): 0.0}
 
 
 def of_brightness(activation):
