@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,8 @@ def evaluate(
     classifier = model if isinstance(model, Classifier) else open_classifier(model, like=like)
     order = _label_order(classifier.labels, source)
     n = len(source.class_names)
+    if n == 2:
+        classifier = of_two_classes(classifier)
     scores = []
     for start in progress.steps(range(0, len(images), _BATCH), f"evaluating {name}"):
         batch = classifier.probabilities(list(images.images[start : start + _BATCH]))
@@ -112,6 +114,17 @@ def evaluate(
             )
         scores.append(batch[:, order])
     return _summarize(name, np.concatenate(scores), images.labels)
+
+
+def of_two_classes(classifier: Classifier) -> Classifier:
+    """One with a probability for each class, where it has one alone: that of the second class."""
+
+    def both(images: Sequence[Any]) -> np.ndarray:
+        found = classifier.probabilities(images)
+        alone = classifier.are_probabilities and found.shape[1:] == (1,)
+        return np.concatenate([1 - found, found], axis=1) if alone else found
+
+    return replace(classifier, probabilities=both)
 
 
 def open_classifier(

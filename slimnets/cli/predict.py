@@ -70,12 +70,14 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     if file.endswith(".keras"):
         running.start_keras()
     from slimnets.dense_evaluation import open_dense
-    from slimnets.evaluation import KerasFile, open_classifier
+    from slimnets.evaluation import KerasFile, of_two_classes, open_classifier
 
     opened = open_dense(file, like=options.like, delegate=options.delegate)
     if not isinstance(opened, KerasFile | None):
         return predict_objects(file, opened, images, places, options.least, console, _no_image)
     classifier = open_classifier(opened or file, like=options.like, delegate=options.delegate)
+    if len(classifier.labels) == 2:
+        classifier = of_two_classes(classifier)
     names = _names(file, classifier)
     answers = list(_answers(classifier.probabilities, images))
     kind = "probability" if classifier.are_probabilities else "value"

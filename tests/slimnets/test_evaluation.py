@@ -81,6 +81,17 @@ def test_a_model_that_ends_in_logits_gives_probabilities_too():
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 
 
+def test_a_single_sigmoid_is_the_probability_of_the_second_of_two_classes():
+    flat = [keras.Input((8, 8, 3)), keras.layers.Flatten()]
+    model = keras.Sequential([*flat, keras.layers.Dense(1, "sigmoid")], name="mobilenet_v1")
+    model.layers[-1].kernel.assign(np.full((192, 1), 1.0))  # -192 for black, 192 for white
+    photos = np.array([np.full((8, 8, 3), shade) for shade in (0, 255, 255, 0)], np.uint8)
+    source = Source("shades", ("dark", "light"), {"val": Split(photos, np.array([0, 1, 0, 0]))})
+    result = evaluation.evaluate(model, source)
+    assert result.top1 == 0.75
+    assert result.confusion.tolist() == [[2, 1], [0, 1]]
+
+
 # --- What stands beside a .keras file ------------------------------------------------------------
 
 WHITE = Preprocessing(size=(8, 8), crop_fraction=1.0, mean=(1.0,) * 3, std=(0.5,) * 3)
