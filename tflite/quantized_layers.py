@@ -35,17 +35,27 @@ class FakeQuantizedInput(keras.layers.Layer):
         skeleton: str,
         target: str,
         step: Sequence[float] | None,
+        pixels: Sequence[Sequence[float]] | None = None,
         **kwargs: Any,
     ) -> None:
-        """`step` is scale, zero point, exact zero point, least and greatest integer.
+        """How the file takes images.
 
-        The exact zero point is 127.5 where pixels of a network for [-1, 1] go into the file as
-        they are, though the file had to call it 127 or 128.
+        Args:
+            skeleton, target: see the class.
+            step: scale, zero point, exact zero point, least and greatest integer. The exact zero
+                point is 127.5 where pixels of a network for [-1, 1] go into the file as they are,
+                though the file had to call it 127 or 128.
+            pixels: mean and standard deviation, a number a channel, by which images become pixels
+                again, where the file normalizes them itself.
         """
         super().__init__(**kwargs)
         self.skeleton, self.target, self.step = skeleton, target, step
+        self.pixels = pixels
 
     def call(self, images):
+        if self.pixels is not None:
+            mean, std = self.pixels
+            images = images * ops.array(_plain(std)) + ops.array(_plain(mean))
         if self.step is None:
             return images
         scale, zero_point, exact, least, greatest = self.step
@@ -55,7 +65,12 @@ class FakeQuantizedInput(keras.layers.Layer):
         return shape
 
     def get_config(self) -> dict[str, Any]:
-        own = {"skeleton": self.skeleton, "target": self.target, "step": self.step}
+        own = {
+            "skeleton": self.skeleton,
+            "target": self.target,
+            "step": self.step,
+            "pixels": self.pixels,
+        }
         return {**super().get_config(), **own}
 
 

@@ -69,16 +69,13 @@ def trainable_model(
     graph, layers = flat.subgraphs[0], []
     names = _Names()
     entrance = keras.Input(tuple(graph.tensors[graph.inputs[0]].shape[1:]), name="image")
-    first = made.FakeQuantizedInput("", target, _input_step(flat, image), name=names("input"))
-    normalizes = image is not None and image.in_graph
+    step, pixels = _input_step(flat, image), _pixels(image)
+    first = made.FakeQuantizedInput("", target, step, pixels, name=names("input"))
     unrounded = _makes_probabilities(flat)
     values = {int(graph.inputs[0]): first(entrance)}
     for operator in graph.operators:
         kind = flatbuffer.operator_name(flat, operator)
         layer = Convolution(flat, operator) if kind in _WEIGHTED else None
-        if layer is not None and normalizes:
-            # Its arithmetic is done on images before they come here.
-            kind, layer, normalizes = "QUANTIZE", None, False
         called = names(flatbuffer.text(graph.tensors[operator.outputs[0]].name))
         inputs = [values[i] for i in activations(flat, operator)]
         if layer is not None:
@@ -292,14 +289,19 @@ def _input_step(flat: schema.ModelT, image: ImageInput | None) -> list[float] | 
     graph = flat.subgraphs[0]
     tensor = graph.tensors[graph.inputs[0]]
     kind = flatbuffer.type_name(tensor)
-    if kind == "float32" or (image is not None and image.in_graph):
+    if kind == "float32":
         return None
     limits = np.iinfo(kind)
     scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
     exact = float(zero_point)
-    if image is not None and abs(scale * image.std[0] - 1) < 1e-4:
-        exact = float(limits.min + image.mean[0])
+    if image is not None and abs(scale * image.of_file.std[0] - 1) < 1e-4:
+        exact = float(limits.min + image.of_file.mean[0])
     return [scale, zero_point, exact, int(limits.min), int(limits.max)]
+
+
+def _pixels(image: ImageInput | None) -> list[list[float]] | None:
+    """A file that normalizes channel by channel takes pixels, however equalization changed that."""
+    return [list(image.mean), list(image.std)] if image is not None and image.in_graph else None
 
 
 # --- Layouts -------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import tflite
 from slimnets.optimization import quantize_aware
 from tests.helpers.small_networks import shufflenet_unit, v3_block
 from tflite.files import flatbuffer
+from tflite.files.metadata import read_metadata
+from tflite.images import Preprocessing
 from tflite.runtime import Session
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (24, 16, 16, 3)).astype(np.float32)
@@ -47,6 +49,31 @@ def test_it_begins_as_the_file_of_post_training_quantization(aware, plain):
     assert len(file) == pytest.approx(len(plain), rel=0.01)
     assert steps(file) == steps(plain)
     np.testing.assert_array_equal(Session(file).run(IMAGES), Session(plain).run(IMAGES))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["android", "coral"])
+def test_it_takes_images_normalized_by_channel_as_the_file_takes_pixels(target):
+    """PyTorch's weights: the file's first layer normalizes, and equalization may change it."""
+    how = Preprocessing(
+        size=(16, 16),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        value_range=(0, 1),
+        crop_fraction=1.0,
+    )
+    random = np.random.default_rng(1)
+    colours = random.uniform(0, 1, (24, 1, 1, 3))  # without them all images would be alike
+    pixels = (random.integers(0, 256, (24, 16, 16, 3)) * colours).astype(np.uint8)
+    images, whole = how(list(pixels)), v3_block()
+    network = keras.Model(whole.input, whole.layers[-1].input)  # to its average: no softmax
+    aware = quantize_aware(network, target, images, preprocessing=how, effort="normal")
+    file = tflite.convert(aware, calibration=images, preprocessing=how, target=target).bytes
+    expected = np.asarray(network(images))
+    spread = expected.std(axis=0).mean()
+    found = Session(file, read_metadata(file).image.of_file).run(pixels.astype(np.float32))
+    for given in (np.asarray(aware(images)), found):
+        assert np.sqrt(np.square(given - expected).mean()) < 0.25 * spread
 
 
 @pytest.mark.slow
