@@ -144,8 +144,9 @@ def convert(
         optimize: rewrite the float graph for the target first (`simplify_for_deployment`).
         effort: for the accuracy of an int8 file. "fast" takes every activation's minimum and
             maximum and rounds weights to nearest; "normal" equalizes channels, corrects biases and
-            refits weights, about a minute for MobileNetV2 at 224; "high" tries more ways. What is
-            no better on calibration images kept aside is left out; `report.quantizing` tells.
+            refits weights, about a minute for MobileNetV2 at 224; "high" does so on mirrored and
+            cut out images, too. What is no better on calibration images kept aside is left out;
+            `report.quantizing` tells.
         keep: layers of an int8 file that stay float32, where the device computes in floats: names
             of layers or patterns of them, {"head": "float32", "stage1_*": "float32"}.
             `report.kept` tells what it costs.

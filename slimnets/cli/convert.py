@@ -11,7 +11,7 @@ otherwise.
 
 --effort is for the accuracy of an int8 file: fast takes minima and maxima and rounds to nearest;
 normal equalizes channels, corrects biases and refits weights, and keeps what helps on calibration
-images kept aside (about a minute for MobileNetV2); high tries more ways to do so.
+images kept aside (about a minute for MobileNetV2); high fits to mirrored and cut out images, too.
 
 --precision=float32 --sparse leaves out the zeros of a network that was pruned to two thirds or
 more: a smaller file, and on Arm a faster one where the network suits XNNPACK's sparse kernels.
