@@ -50,6 +50,14 @@ def _concatenation(*tensors, axis: int, activation):
     return _activated(ops.concatenate(tensors, axis=axis), activation)
 
 
+def _requantized(x, *, scale: float = 1.0, into: float = 1.0, multiplier: float | None = None):
+    """Steps of one scale in those of another, as the kernel rounds them."""
+    if multiplier is None:
+        return x
+    steps = ops.floor(ops.round(x / scale) * multiplier + 0.5)
+    return x + ops.stop_gradient(steps * into - x)
+
+
 def _reshape(x, *, shape: Sequence[int]):
     return ops.reshape(x, (-1, *shape[1:]))
 
@@ -97,7 +105,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "MUL": _of_two(ops.multiply),
         "PAD": lambda x, *, widths: ops.pad(x, widths),
         "PRELU": lambda x, slopes: ops.maximum(x, 0.0) + slopes * ops.minimum(x, 0.0),
-        "QUANTIZE": _identity,
+        "QUANTIZE": _requantized,
         "RELU": ops.relu,
         "RELU6": ops.relu6,
         "RESHAPE": _reshape,

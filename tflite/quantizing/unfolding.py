@@ -435,6 +435,15 @@ def _slope(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
     return {"slope": float(operator.builtinOptions.alpha)}
 
 
+def _requantizing(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
+    """From int8 to int8, XNNPACK multiplies by a whole number of 256ths (its `qs8-vcvt`)."""
+    tensors = [flat.subgraphs[0].tensors[int(i)] for i in (operator.inputs[0], operator.outputs[0])]
+    if any(flatbuffer.type_name(tensor) != "int8" for tensor in tensors):
+        return {}
+    scale, into = (float(tensor.quantization.scale[0]) for tensor in tensors)
+    return {"scale": scale, "into": into, "multiplier": round(256 * scale / into) / 256}
+
+
 def _none(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
     return {}
 
@@ -458,7 +467,7 @@ _OPTIONS: Mapping[str, Callable[[schema.ModelT, schema.OperatorT], Options]] = M
         "MUL": _of_two,
         "PAD": _padding,
         "PRELU": _none,
-        "QUANTIZE": _none,
+        "QUANTIZE": _requantizing,
         "RELU": _none,
         "RELU6": _none,
         "RESHAPE": _shape,

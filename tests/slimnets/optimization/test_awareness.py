@@ -7,10 +7,12 @@ from keras import layers
 
 import tflite
 from slimnets.optimization import quantize_aware
+from tests.helpers.flatgraph import FlatGraph
 from tests.helpers.small_networks import shufflenet_unit, v3_block
 from tflite.files import flatbuffer
 from tflite.files.metadata import read_metadata
 from tflite.images import Preprocessing
+from tflite.quantizing.unfolding import trainable_model
 from tflite.runtime import Session
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (24, 16, 16, 3)).astype(np.float32)
@@ -74,6 +76,19 @@ def test_it_takes_images_normalized_by_channel_as_the_file_takes_pixels(target):
     found = Session(file, read_metadata(file).image.of_file).run(pixels.astype(np.float32))
     for given in (np.asarray(aware(images)), found):
         assert np.sqrt(np.square(given - expected).mean()) < 0.25 * spread
+
+
+@pytest.mark.parametrize("into", [0.0437, 0.0566, 0.05, 0.0507, 0.21])
+def test_steps_become_those_of_another_scale_as_the_kernel_rounds_them(into):
+    """XNNPACK multiplies by 256ths: one value in fifty falls the other way than the exact ratio."""
+    file = FlatGraph()
+    entering = file.input((1, 16, 16, 1), scale=0.05, zero_point=-3)
+    leaving = file.activation((1, 16, 16, 1), scale=into, zero_point=5)
+    data = file.bytes(file.op("QUANTIZE", [entering], leaving, version=2))
+    steps = np.arange(-128, 128).reshape(1, 16, 16, 1)
+    images = ((steps + 3) * 0.05).astype(np.float32)
+    found = trainable_model(data, None, "android", "requantized")(images)
+    np.testing.assert_allclose(found, Session(data).run(images), atol=1e-5)
 
 
 @pytest.mark.slow
