@@ -39,7 +39,12 @@ DECLARED_WITHOUT_AN_IMPORT = {
     "setuptools",
 }
 # For whoever makes the golden files anew; tests/reference/README.md says how.
-REFERENCE_MAKERS = {"torch", "torchvision", "timm", "pycocotools"}
+REFERENCE_MAKERS = {"torch", "torchvision", "timm", "pycocotools"} | {
+    # The Object Detection API, with its protocol buffers.
+    "object-detection",
+    "tf-slim",
+    "google",
+}
 # What benchmarks/ compares with where it is installed.
 PEERS = {"litert-quantizer", "litert-torch"}
 
