@@ -23,8 +23,8 @@ _LAYERS = frozenset(
     | {"Conv2D", "Conv2DTranspose", "Cropping2D", "Dense", "DepthwiseConv2D", "Dropout"}
     | {"Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Identity", "InputLayer"}
     | {"LeakyReLU", "MaxPooling2D", "Maximum", "Minimum", "Multiply", "PReLU", "Permute"}
-    | {"ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax", "SpatialDropout2D"}
-    | {"Subtract", "UpSampling2D", "ZeroPadding2D"}
+    | {"ReLU", "Rescaling", "Reshape", "Resizing", "SeparableConv2D", "Softmax"}
+    | {"SpatialDropout2D", "Subtract", "UpSampling2D", "ZeroPadding2D"}
 )
 # These leave images as they are, but in training.
 _AUGMENTS = frozenset(name for name in dir(keras.layers) if name.startswith("Random"))
@@ -225,6 +225,15 @@ def _layer(source: Any, package: Any) -> Any:
     if kind == "LeakyReLU":
         value = config.pop("negative_slope", config.pop("alpha", None))
         config["alpha" if package is tf_keras else "negative_slope"] = value
+    defaults = inspect.signature(type(source).__init__).parameters
+    for key, value in config.items():
+        if key in _LEFT_OUT or key in accepted or key not in defaults:
+            continue
+        if value not in (None, defaults[key].default, "channels_last"):
+            raise ValueError(
+                f"layer {source.name!r} ({kind}) has {key}={value!r}, which {package.__name__} "
+                "does not know."
+            )
     options = {
         key: _option(source, key, value, package)
         for key, value in config.items()

@@ -98,6 +98,17 @@ class Own(layers.Layer):
         return x
 
 
+def test_segmenters_pass_and_what_the_other_resizing_cannot_do_is_named():
+    model = enliven(
+        slimnets.lraspp("mobilenet_v2_035", num_classes=4, input_shape=(33, 48, 3)),
+    )
+    assert_same(model, *through(model))
+    images = keras.Input((20, 30, 3))
+    padded = keras.layers.Resizing(16, 16, pad_to_aspect_ratio=True, name="padded")(images)
+    with pytest.raises(ValueError, match=r"'padded' \(Resizing\) has pad_to_aspect_ratio=True"):
+        to_tf_keras(keras.Model(images, padded))
+
+
 def test_what_has_no_counterpart_is_named():
     images = keras.Input((8, 8, 3), name="in")
     for last, named in ((Own(name="mine"), "mine"), (layers.GaussianNoise(0.1, name="n"), "'n'")):
