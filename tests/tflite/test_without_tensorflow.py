@@ -104,6 +104,7 @@ def on_a_device(path: Path, folder: Path) -> dict:
     return said
 
 
+@pytest.mark.slow
 def test_a_file_of_a_few_operators(tmp_path):
     graph = FlatGraph()
     x = graph.input((1, 2, 2, 1), "int8", scale=1 / 64)

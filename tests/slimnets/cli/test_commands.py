@@ -123,6 +123,7 @@ def test_an_unknown_network_is_told_in_the_command_lines_words(command, tmp_path
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_summary_in_json_is_one_object_and_nothing_else():
     done = slimnets("summary", "mobilenet_v1_025", "--input_size=128", "--json")
     assert done.returncode == 0, done.stderr

@@ -30,6 +30,7 @@ def test_it_prints_the_report_and_the_verdict(model, capfd):
     assert "Edge TPU: 1 of 1 operators map" in printed
 
 
+@pytest.mark.slow
 def test_json_is_one_object_with_everything_asked_for(model, capfd, tmp_path):
     picture = tmp_path / "costs.png"
     assert slimnets_inspect(model, "--json", "--edgetpu", f"--picture={picture}") == 0

@@ -144,6 +144,7 @@ def test_a_backbone_named_with_its_width_narrows_the_blocks_after_it():
         assert depths == [179, 89, 89, 44]
 
 
+@pytest.mark.slow
 def test_a_detector_keeps_all_but_the_score_heads_for_other_classes(tmp_path):
     model = slimnets.ssdlite(num_classes=5, **V3)
     path = tmp_path / "detector.keras"

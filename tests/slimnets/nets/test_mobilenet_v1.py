@@ -354,6 +354,7 @@ np.save(sys.argv[2], np.asarray(model(image)))
 """
 
 
+@pytest.mark.slow
 def test_a_saved_network_loads_in_a_new_process_that_never_saw_slimnets(small, tmp_path):
     small.save(tmp_path / "m.keras")
     command = [sys.executable, "-c", _RELOAD, str(tmp_path / "m.keras"), str(tmp_path / "y.npy")]

@@ -98,6 +98,7 @@ class Own(layers.Layer):
         return x
 
 
+@pytest.mark.slow
 def test_segmenters_pass_and_what_the_other_resizing_cannot_do_is_named():
     model = enliven(
         slimnets.lraspp("mobilenet_v2_035", num_classes=4, input_shape=(33, 48, 3)),

@@ -162,6 +162,7 @@ def test_fields_of_another_task_are_refused(network, changes, message):
         tasks.task_of(config_of(network, **changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("explicit", [False, True])
 @pytest.mark.parametrize("network", ["ssdlite", "lraspp"])
 def test_what_a_run_says_of_its_network_builds_the_same_layers_again(network, explicit, tmp_path):

@@ -12,6 +12,8 @@ from slimnets.weights import load_weights
 from tests.helpers.closeness import assert_same_probabilities
 from tests.helpers.lively import lively
 
+pytestmark = pytest.mark.slow  # other libraries' networks, at their full width
+
 
 def weights(model):
     return [variable.numpy() for variable in model.weights]

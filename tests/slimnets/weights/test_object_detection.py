@@ -19,6 +19,8 @@ from slimnets.weights.families import of_model
 from tests.helpers.checkpoints import write_checkpoint
 from tests.reference import dense_golden
 
+pytestmark = pytest.mark.slow  # whole detectors
+
 TF = {"style": "tensorflow"}
 V2 = {"backbone": "mobilenet_v2", **TF}
 V2_035 = {**V2, "depth_multiplier": 0.35, "shrink_last": True, "min_depth": 16}
