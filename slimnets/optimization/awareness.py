@@ -12,13 +12,14 @@ from tflite.converter import convert
 from tflite.files.metadata import read_metadata
 from tflite.hints import did_you_mean
 from tflite.keras_models import check
-from tflite.measuring.agreement import compare
+from tflite.measuring.agreement import compare, sqnr_db
 from tflite.quantizing.calibration import collect
 from tflite.quantizing.unfolding import trainable_model
 
 PRESERVABLE = ("sparsity", "clusters")
-# Steps that fall the other way add up: a MobileNetV2 at 224×224 and its file are 22 dB apart.
-_COMPARED, _LEAST_DB = 8, 10.0
+# Steps that fall the other way add up, so the two are compared by how far they are from the float
+# network: so much further the one may be.
+_COMPARED, _MOST_DB = 8, 6.0
 
 
 def quantize_aware(
@@ -88,10 +89,13 @@ def quantize_aware(
         sparse="sparsity" in preserve,
         clusters="clusters" in preserve,
     )
-    found = compare(aware, made.bytes, images[:_COMPARED])
-    if found.sqnr_db < _LEAST_DB:
+    given = images[:_COMPARED]
+    least = compare(model, made.bytes, given).sqnr_db - _MOST_DB
+    expected, found = (np.asarray(one(given, training=False)) for one in (model, aware))
+    if sqnr_db(expected, found) < least:
         raise RuntimeError(
-            f"the trainable form of {model.name!r} is not its int8 file: on calibration images "
-            f"they are {found.sqnr_db:.0f} dB apart; please report the model."
+            f"the trainable form of {model.name!r} is not its int8 file: on calibration images it "
+            f"has {sqnr_db(expected, found):.0f} dB and the file {least + _MOST_DB:.0f}; please "
+            "report the model."
         )
     return aware

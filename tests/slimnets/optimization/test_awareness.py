@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import tflite
-from slimnets.optimization import quantize_aware
+from slimnets.optimization import awareness, quantize_aware
 from tests.helpers.flatgraph import FlatGraph
 from tests.helpers.small_networks import shufflenet_unit, v3_block
 from tflite.files import flatbuffer
@@ -162,3 +162,15 @@ def test_an_operator_that_cannot_be_trained_is_named():
     model = keras.Model(images, layers.Conv2DTranspose(4, 3, name="up")(images))
     with pytest.raises(ValueError, match="does not know the operator TRANSPOSE_CONV"):
         quantize_aware(model, calibration=IMAGES[:, :8, :8], effort="fast")
+
+
+def test_a_form_that_is_not_its_file_is_no_starting_point(network, monkeypatch):
+    """Such a bug has been: images in other units, so that training began somewhere else."""
+
+    def wrong(*args, **kwargs):
+        images = keras.Input((16, 16, 3))
+        return keras.Model(images, trainable_model(*args, **kwargs)(images) * 0.5)
+
+    monkeypatch.setattr(awareness, "trainable_model", wrong)
+    with pytest.raises(RuntimeError, match=r"trainable form of 'v3_block' is not its int8 file"):
+        quantize_aware(network, calibration=IMAGES, effort="fast")
