@@ -77,7 +77,9 @@ def trainable_model(
         kind = flatbuffer.operator_name(flat, operator)
         layer = Convolution(flat, operator) if kind in _WEIGHTED else None
         called = names(flatbuffer.text(graph.tensors[operator.outputs[0]].name))
-        inputs = [values[i] for i in activations(flat, operator)]
+        # An operator may read one tensor twice: a square, a concatenation that repeats.
+        read = [int(i) for i in operator.inputs]
+        inputs = [values[i] for i in read if i in values]
         if layer is not None:
             _check_weights(layer, called)
             made_layer = _convolution(layer, called, sparse, clusters)

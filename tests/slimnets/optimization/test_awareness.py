@@ -174,3 +174,16 @@ def test_a_form_that_is_not_its_file_is_no_starting_point(network, monkeypatch):
     monkeypatch.setattr(awareness, "trainable_model", wrong)
     with pytest.raises(RuntimeError, match=r"trainable form of 'v3_block' is not its int8 file"):
         quantize_aware(network, calibration=IMAGES, effort="fast")
+
+
+@pytest.mark.slow
+def test_an_operator_that_reads_one_tensor_twice_can_be_trained():
+    images = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(images)
+    x = layers.Concatenate()([layers.Multiply()([x, x]), x])
+    x = layers.Concatenate()([x, x])
+    model = keras.Model(images, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    some = np.random.default_rng(0).uniform(-1, 1, (12, 8, 8, 3)).astype(np.float32)
+    aware = quantize_aware(model, calibration=some, effort="fast")
+    file = tflite.convert(aware, calibration=some).bytes
+    assert tflite.compare(aware, file, some).sqnr_db > 30
