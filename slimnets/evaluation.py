@@ -20,7 +20,7 @@ from tflite import progress
 from tflite.files.labels import read_labels
 from tflite.images import Preprocessing
 from tflite.keras_models import check_input, check_output, load_file, output_kind, task_of
-from tflite.runtime import whole_batches
+from tflite.runtime import softmax, whole_batches
 
 _BATCH = 64
 
@@ -270,8 +270,8 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
     Raises:
         ValueError: published weights that fit it differ in that, or nothing is known of it.
     """
-    title = path or f"the model {model.name!r}"
-    if not takes_pixels(model):
+    title, plain = path or f"the model {model.name!r}", takes_pixels(model)
+    if not plain:
         check_alike(model, title, "Pass --like=NAME (in Python like=) with")
     try:
         found = preprocessing(model)
@@ -284,7 +284,7 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
     logging.warning(
         "how %s takes images is guessed from its %s%s: pixels become %g..%g",
         title,
-        "first layers" if takes_pixels(model) else "name",
+        "first layers" if plain else "name",
         missing,
         *found.range,
     )
@@ -292,7 +292,6 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
 
 
 def _keras_classifier(file: KerasFile) -> Classifier:
-    from tflite.predictor import softmax
 
     model, prepare = file.model, file.preprocessing
     check_output(model)
@@ -307,7 +306,6 @@ def _keras_classifier(file: KerasFile) -> Classifier:
 
 def _onnx_classifier(path: Path, like: str | None) -> Classifier:
     from slimnets.onnx_files import OnnxSession, output_kind_of_file
-    from tflite.predictor import softmax
 
     session = OnnxSession(path)
     about = session.about

@@ -10,7 +10,7 @@ from tflite.files import flatbuffer
 from tflite.files.detection_operator import is_detector
 from tflite.files.metadata import read_metadata
 from tflite.files.reading import open_file
-from tflite.runtime import Session
+from tflite.runtime import Session, softmax
 
 # Images that a file with an open batch is given at once.
 _OPEN_BATCH = 16
@@ -138,9 +138,3 @@ def pixels_only(images: Any) -> Sequence[Any]:
                 "for floating-point images that are already in the network's input space."
             )
     return images
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(…, classes) → the same shape, each row of the last axis summing to 1."""
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)

@@ -169,3 +169,9 @@ def dequantize(values: np.ndarray, details: dict) -> np.ndarray:
     if np.issubdtype(values.dtype, np.floating) or scale == 0:
         return values.astype(np.float32)
     return (values.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(…, classes) → the same shape, each row of the last axis summing to 1."""
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)

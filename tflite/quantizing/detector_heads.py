@@ -19,7 +19,7 @@ from tflite.images import ImageInput
 from tflite.quantizing.channels import MOVES
 from tflite.quantizing.execution import activations
 from tflite.quantizing.ranges import set_range
-from tflite.runtime import Session
+from tflite.runtime import Session, softmax
 
 Range = tuple[float, float]
 
@@ -122,12 +122,12 @@ def logit_range(logits: np.ndarray, probabilities: np.ndarray, sure: np.ndarray)
     kinds = (np.nonzero(sure)[0], np.nonzero(~sure)[0])
     rows = np.concatenate([rows[:: 1 + len(rows) // most] for rows in kinds])
     logits, wanted = logits[rows], probabilities[rows]
-    softmax = abs(wanted.sum(axis=1) - 1).max() < 1e-3
+    sums_to_1 = abs(wanted.sum(axis=1) - 1).max() < 1e-3
 
     def error(ends: Range) -> float:
         step = max((ends[1] - ends[0]) / 255, 1e-9)
-        rounded = np.exp(np.rint(logits.clip(*ends) / step) * step)
-        found = rounded / (rounded.sum(axis=1, keepdims=True) if softmax else 1 + rounded)
+        rounded = np.rint(logits.clip(*ends) / step) * step
+        found = softmax(rounded) if sums_to_1 else 1 / (1 + np.exp(-rounded))
         return float(np.square(found - wanted).sum())
 
     return _best(logits, error)
