@@ -17,7 +17,6 @@ from tflite.files.detection_operator import SCALES
 
 NAME = "DETECTOR_METADATA"
 _IDENTIFIER = b"V001"
-_CUSTOM_METADATA_SLOT = 9
 _FEATURE, _BOUNDING_BOX = 1, 3
 _BOUNDARIES, _RATIO = 1, 0
 _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 2, 3
@@ -56,21 +55,6 @@ def encode_raw_outputs(writer: Any, labels: Sequence[str], labels_file: str) -> 
     ]
 
 
-def custom_fields(
-    writer: Any, anchors: np.ndarray, classes: int
-) -> dict[int, Callable[[int], None]]:
-    """The subgraph's custom metadata: what decodes form B.
-
-    Args:
-        writer: `tflite.files.metadata`'s.
-        anchors: (n, 4); y, x, height, width of centres, fractions of the picture.
-        classes: without the background.
-    """
-    data = writer.builder.CreateByteVector(_options(anchors, classes))
-    fields = {0: writer.text(NAME), 1: writer.reference(data)}
-    return {_CUSTOM_METADATA_SLOT: writer.tables([writer.table(2, fields)])}
-
-
 def _corners(writer: Any) -> tuple[int, int]:
     index = writer.reference(writer.builder.CreateNumpyVector(np.array(_ORDER, np.uint32)))
     return _BOUNDING_BOX, writer.table(
@@ -99,7 +83,13 @@ def _tensor(
     return writer.table(7, {**fields, **(labels or {})})
 
 
-def _options(anchors: np.ndarray, classes: int) -> bytes:
+def options_of(anchors: np.ndarray, classes: int) -> bytes:
+    """The content of the custom metadata: what decodes form B.
+
+    Args:
+        anchors: (n, 4); y, x, height, width of centres, fractions of the picture.
+        classes: without the background.
+    """
     builder = flatbuffers.Builder(1 << 16)
 
     def table(slots: int, prepend: Callable, values: dict[int, Any]) -> int:

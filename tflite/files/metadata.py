@@ -298,6 +298,7 @@ def _read_labels(data: bytes) -> tuple[str, ...]:
 _TEXT_SLOTS = {"name": 0, "description": 1, "version": 2, "author": 4, "license": 5}
 _SUBGRAPHS_SLOT, _MIN_PARSER_VERSION_SLOT, _MODEL_SLOTS = 3, 7, 8
 _SUBGRAPH_INPUTS_SLOT = 2
+_CUSTOM_METADATA_SLOT = 9  # of a subgraph
 _PROCESS_UNITS_SLOT = 4
 _NORMALIZATION_OPTIONS = 1
 _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
@@ -367,11 +368,19 @@ def _encode(model: schema.ModelT, metadata: Metadata) -> bytes:
 def _custom_fields(
     writer: _Writer, model: schema.ModelT, anchors: np.ndarray | None
 ) -> dict[int, Callable[[int], None]]:
+    """What MediaPipe alone asks for."""
     if anchors is None:
-        return segmentation_metadata.custom_fields(writer, model)
-    graph = model.subgraphs[0]
-    classes = int(graph.tensors[int(graph.outputs[1])].shape[-1])
-    return detection_metadata.custom_fields(writer, anchors, classes)
+        name, content = segmentation_metadata.NAME, segmentation_metadata.options_of(model)
+    else:
+        graph = model.subgraphs[0]
+        classes = int(graph.tensors[int(graph.outputs[1])].shape[-1])
+        name = detection_metadata.NAME
+        content = detection_metadata.options_of(anchors, classes)
+    if content is None:
+        return {}
+    data = writer.builder.CreateByteVector(content)
+    record = writer.table(2, {0: writer.text(name), 1: writer.reference(data)})
+    return {_CUSTOM_METADATA_SLOT: writer.tables([record])}
 
 
 def _encode_input(writer: _Writer, graph: schema.SubGraphT, metadata: Metadata) -> int:

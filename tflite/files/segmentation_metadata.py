@@ -5,9 +5,6 @@ ImageSegmenterOptions, identifier V001), which lies as custom metadata named SEG
 the subgraph's.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
@@ -16,20 +13,16 @@ from tflite.files import flatbuffer
 NAME = "SEGMENTER_METADATA"
 _IDENTIFIER = b"V001"
 _NONE, _SOFTMAX = 0, 2
-_CUSTOM_METADATA_SLOT = 9
 
 
-def custom_fields(writer: Any, model: schema.ModelT) -> dict[int, Callable[[int], None]]:
-    """The subgraph's custom metadata for `tflite.files.metadata`'s writer; none of other files."""
+def options_of(model: schema.ModelT) -> bytes | None:
+    """The content of the custom metadata; None of files that give no map of classes."""
     graph = model.subgraphs[0]
     shape = [int(size) for size in graph.tensors[int(graph.outputs[0])].shape]
     if len(shape) != 4 or shape[3] < 2 or max(shape[1:3]) < 2 or len(graph.outputs) != 1:
-        return {}
+        return None
     # MediaPipe applies it to the scores; what are probabilities stays.
-    activation = _NONE if flatbuffer.ends_in_probabilities(model) else _SOFTMAX
-    data = writer.builder.CreateByteVector(_options(activation))
-    fields = {0: writer.text(NAME), 1: writer.reference(data)}
-    return {_CUSTOM_METADATA_SLOT: writer.tables([writer.table(2, fields)])}
+    return _options(_NONE if flatbuffer.ends_in_probabilities(model) else _SOFTMAX)
 
 
 def _options(activation: int) -> bytes:
