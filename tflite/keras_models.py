@@ -171,12 +171,18 @@ def output_kind(model: "keras.Model") -> str:
     function that is not known, as of a linear one.
     """
     output = model.outputs[0]
-    kind = _kind_of(output) or "logits"
+    kind = _kind_of(output, {}) or "logits"
     return "numbers" if kind == "logits" and output.shape[-1] == 1 else kind
 
 
-def _kind_of(tensor: Any) -> str | None:
-    """None of a model's input."""
+def _kind_of(tensor: Any, known: dict[int, str | None]) -> str | None:
+    """None of a model's input. `known`: by tensor, for one may be read again and again."""
+    if id(tensor) not in known:
+        known[id(tensor)] = _kind_made(tensor, known)
+    return known[id(tensor)]
+
+
+def _kind_made(tensor: Any, known: dict[int, str | None]) -> str | None:
     import keras
 
     operation, node, index = tensor._keras_history
@@ -184,7 +190,7 @@ def _kind_of(tensor: Any) -> str | None:
         return None
     inputs = operation._inbound_nodes[node].input_tensors
     if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
-        return _kind_of(operation.outputs[index]) or _kind_of(inputs[0])
+        return _kind_of(operation.outputs[index], known) or _kind_of(inputs[0], known)
     name = type(operation).__name__.lower()
     activation = getattr(operation, "activation", None)
     if isinstance(activation, keras.layers.Softmax) or (
@@ -196,7 +202,7 @@ def _kind_of(tensor: Any) -> str | None:
         return "numbers"
     if getattr(operation, "weights", None):
         return "logits"
-    kinds = {_kind_of(one) for one in inputs}
+    kinds = {_kind_of(one, known) for one in inputs}
     if name == "activation" or name in _MOVES or name in _MIXES:
         return kinds.pop() if len(kinds) == 1 else "logits"
     # A logarithm of probabilities is a logit. What else is calculated with them is neither, nor is

@@ -238,10 +238,8 @@ def _variant_of_model(model: Any, units: Sequence[str], classes: int) -> Variant
     second = convolution(model, f"layer_{inverted[1]}.expand")
     if second.filters != 6 * second.input.shape[-1]:
         return None
-    outputs, last_conv = (
-        block_outputs(model, units),
-        convolution(model, f"layer_{inverted[-1] + 1}"),
-    )
+    outputs = block_outputs(model, units)
+    last_conv = convolution(model, f"layer_{inverted[-1] + 1}")
     variant = _variant(outputs[-1], last_conv.filters, classes, outputs[0])
     if "expand" in layers[inverted[0]]:
         form = "cifar100" if convolution(model, "layer_1").use_bias else "cifar10"
