@@ -93,11 +93,9 @@ def twin(name: str):
 
 def settle(model):
     """The model with every batch normalization's statistics those of the images."""
-    for layer in model.layers:
-        if hasattr(layer, "momentum"):
-            layer.momentum = 0.0
-    model(images(), training=True)
-    return model
+    from slimnets.benchmark.fresh_files import settled
+
+    return settled(model, images())
 
 
 def images() -> np.ndarray:

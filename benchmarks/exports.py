@@ -23,6 +23,7 @@ flags.DEFINE_integer("opset", 17, "Of ONNX's operators.")
 
 def main(argv: list[str]) -> None:
     import slimnets
+    from slimnets.benchmark.fresh_files import settled
     from slimnets.export.to_onnx import export_onnx
 
     failed = []
@@ -33,10 +34,7 @@ def main(argv: list[str]) -> None:
         model = slimnets.create_model(name, input_shape=(size, size, 3), **logits)
         rng = np.random.default_rng(0)
         images = rng.uniform(-1, 1, (8, size, size, 3)).astype(np.float32)
-        for layer in model.layers:
-            if hasattr(layer, "momentum"):
-                layer.momentum = 0.0
-        model(images, training=True)
+        settled(model, images)
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             try:

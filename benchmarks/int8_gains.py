@@ -55,6 +55,7 @@ def networks() -> Iterator[tuple[str, keras.Model]]:
 def main(_: list[str]) -> None:
     import slimnets
     import tflite
+    from slimnets.benchmark.fresh_files import settled
     from tflite.measuring.processor import this_processor
     from tflite.measuring.timing import invocation, time_calls
 
@@ -65,10 +66,7 @@ def main(_: list[str]) -> None:
     print(f"{'':<42}  {'MMACs':>6}  {'float32':>8}  {'int8':>8}  {'ratio':>6}  {'/ V1':>5}")
     first = None
     for name, model in networks():
-        for layer in model.layers:
-            if hasattr(layer, "momentum"):
-                layer.momentum = 0.0
-        model(images, training=True)
+        settled(model, images)
         files = [
             tflite.convert(model, precision=p, target="cpu", calibration=images, effort="fast")
             for p in ("float32", "int8")

@@ -63,19 +63,17 @@ def images() -> np.ndarray:
     return rng.uniform(-1, 1, (16, FLAGS.size, FLAGS.size, 3)).astype(np.float32)
 
 
-def settled(model):
+def settle(model):
     """The model with every batch normalization's statistics those of the images."""
-    for layer in model.layers:
-        if hasattr(layer, "momentum"):
-            layer.momentum = 0.0
-    model(images(), training=True)
-    return model
+    from slimnets.benchmark.fresh_files import settled
+
+    return settled(model, images())
 
 
 def ours(name: str):
     import slimnets
 
-    return settled(slimnets.create_model(name, input_shape=(FLAGS.size, FLAGS.size, 3)))
+    return settle(slimnets.create_model(name, input_shape=(FLAGS.size, FLAGS.size, 3)))
 
 
 def twin(name: str):
@@ -83,7 +81,7 @@ def twin(name: str):
 
     options = {"include_preprocessing": False} if "V3" in name else {}
     build = getattr(keras.applications, name)
-    return settled(build(weights=None, input_shape=(FLAGS.size, FLAGS.size, 3), **options))
+    return settle(build(weights=None, input_shape=(FLAGS.size, FLAGS.size, 3), **options))
 
 
 def by_guide(model, precision: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,10 +41,7 @@ def fresh_files(
     model = create_model(name, **({} if size is None else {"input_shape": (size, size, 3)}))
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (_IMAGES, *model.input_shape[1:])).astype(np.float32)
-    for layer in model.layers:
-        if hasattr(layer, "momentum"):
-            layer.momentum = 0.0
-    model(images, training=True)
+    settled(model, images)
     paths = [folder / f"{name}_{precision}.tflite" for precision in precisions]
     # What random weights give is not worth a word.
     logger = logging.getLogger("tflite.converter")
@@ -63,3 +61,12 @@ def fresh_files(
     finally:
         logger.setLevel(level)
     return paths
+
+
+def settled(model: Any, images: np.ndarray) -> Any:
+    """The model with every batch normalization's statistics those of the images."""
+    for layer in model.layers:
+        if hasattr(layer, "momentum"):
+            layer.momentum = 0.0
+    model(images, training=True)
+    return model
