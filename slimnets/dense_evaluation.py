@@ -242,7 +242,7 @@ def evaluate_detector(
             boxes = np.array([each.box for each in one], np.float32).reshape(-1, 4)
             kinds = np.array([order[each.label] for each in one], np.int64)
             found.append((boxes, kinds, np.array([each.score for each in one])))
-    told = mean_precision(found, pictures.objects, len(names))
+    told = mean_precision(found, pictures.judged or pictures.objects, len(names))
     return DetectorEvaluation(
         name, len(pictures), told.mean, told.at_50, told.at_75, _by_name(names, told.by_class)
     )

@@ -100,7 +100,7 @@ def _boxes(
     found = read_annotations(f"{kind}:{place}")
     if names is not None:
         found = _in_words_of(found, names, place)
-    part, unreadable = _readable(place, Annotated(found.files, found.objects))
+    part, unreadable = _readable(place, Annotated(found.files, found.objects, judged=found.judged))
     return part, found.class_names, [*found.rejected, *unreadable]
 
 
@@ -113,8 +113,12 @@ def _in_words_of(found: Annotations, names: tuple[str, ...], place: str) -> Anno
             f"(they have {', '.join(names[:10])})."
         )
     order = np.array([names.index(n) if n in names else -1 for n in found.class_names], np.int64)
-    objects = tuple(one._replace(classes=order[one.classes]) for one in found.objects)
-    return found._replace(objects=objects, class_names=names)
+
+    def renamed(pictures: tuple) -> tuple:
+        return tuple(one._replace(classes=order[one.classes]) for one in pictures)
+
+    judged = found.judged and renamed(found.judged)
+    return found._replace(objects=renamed(found.objects), class_names=names, judged=judged)
 
 
 def _masks(

@@ -84,11 +84,14 @@ class Annotated:
         masks: the class of each pixel, uint8 (N, H, W), or N paths of PNG files; 255 counts for
             nothing. None: none are known. Where there are boxes too, 0 is the background and class
             k of the boxes is k + 1.
+        judged: what detections are judged by where that is not `objects`: of each picture (boxes,
+            classes, ignored), as `slimnets.mean_precision` takes them.
     """
 
     images: np.ndarray | tuple[str, ...]
     objects: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
     masks: np.ndarray | tuple[str, ...] | None = None
+    judged: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -103,7 +106,8 @@ class Annotated:
                 return values[indices]
             return tuple(values[i] for i in indices)
 
-        return Annotated(chosen(self.images), chosen(self.objects), chosen(self.masks))
+        parts = self.images, self.objects, self.masks, self.judged
+        return Annotated(*map(chosen, parts))
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,10 @@ def _join(splits: list[Any]) -> Any:
             _concatenated([getattr(split, name) for split in splits])
             for name in ("images", "objects", "masks")
         )
-        return Annotated(images, objects, masks)
+        judged = None
+        if any(split.judged for split in splits):
+            judged = _concatenated([split.judged or split.objects for split in splits])
+        return Annotated(images, objects, masks, judged)
     labels = np.concatenate([split.labels for split in splits])
     if isinstance(splits[0].images, np.ndarray):
         return Split(np.concatenate([split.images for split in splits]), labels)

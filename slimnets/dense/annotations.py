@@ -28,14 +28,17 @@ BACKGROUND = ("background", "__background__", "_background_")
 class Annotations(NamedTuple):
     """Pictures and the boxes in them.
 
-    `files`: paths; `objects`: of each picture (none is legal); `class_names`; `rejected`: what was
-    left out and why, a line each, with the file that it stands in.
+    `files`: paths; `objects`: of each picture, to train on (none is legal); `class_names`;
+    `rejected`: what was left out and why, a line each, with the file that it stands in; `judged`:
+    what detections are judged by, where that is something else, because COCO calls boxes crowds
+    (which are not trained on), or Pascal VOC difficult.
     """
 
     files: tuple[str, ...]
     objects: tuple[Objects, ...]
     class_names: tuple[str, ...]
     rejected: tuple[str, ...]
+    judged: tuple[Judged, ...] | None = None
 
     def __str__(self) -> str:
         boxes = sum(len(one.classes) for one in self.objects)
@@ -47,12 +50,23 @@ class Annotations(NamedTuple):
         return "\n  ".join([*lines, *self.rejected])
 
 
+class Judged(NamedTuple):
+    """`Objects`, and for each whether to find it counts neither way, as `mean_precision` has it."""
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    ignored: np.ndarray
+
+
 class _Box(NamedTuple):
-    """As it was written: the file that says so, the class's name, corners in fractions."""
+    """As it was written: the file that says so, the class's name, corners in fractions; whether
+    it is trained on, and whether detections are judged by it."""
 
     where: str
     kind: str
     corners: Sequence[float]
+    trains: bool = True
+    judges: bool = True
 
 
 _Picture = tuple[str, list[_Box]]
@@ -86,7 +100,7 @@ def read_annotations(source: str, class_names: Sequence[str] | None = None) -> A
     pictures, listed = _READERS[kind](place)
     if not pictures:
         raise ValueError(f"{source} has no pictures with annotations.")
-    found = sorted({box.kind for _, boxes in pictures for box in boxes})
+    found = sorted({box.kind for _, boxes in pictures for box in boxes if box.trains})
     names = tuple(class_names or listed or found)
     if wrong := [name for name in names if name.lower() in BACKGROUND]:
         raise ValueError(
@@ -96,8 +110,16 @@ def read_annotations(source: str, class_names: Sequence[str] | None = None) -> A
     if len(set(names)) < len(names):
         raise ValueError(f"{source}: two classes have the same name, of {', '.join(names)}.")
     rejected: list[str] = []
-    objects = [_objects(boxes, names, rejected) for _, boxes in pictures]
-    return Annotations(tuple(path for path, _ in pictures), tuple(objects), names, tuple(rejected))
+    kept = [_kept(boxes, names, rejected) for _, boxes in pictures]
+    objects = tuple(_objects([box for box in boxes if box.trains], names) for boxes in kept)
+    judged = None
+    if not all(box.judges for boxes in kept for box in boxes):
+        judged = tuple(
+            Judged(*_objects(boxes, names), np.array([not box.judges for box in boxes], bool))
+            for boxes in kept
+        )
+    files = tuple(path for path, _ in pictures)
+    return Annotations(files, objects, names, tuple(rejected), judged)
 
 
 def _parts(place: str) -> tuple[str, str]:
@@ -109,7 +131,7 @@ def _parts(place: str) -> tuple[str, str]:
     return place[:whole], place[whole + 1 :]
 
 
-def _objects(boxes: list[_Box], names: Sequence[str], rejected: list[str]) -> Objects:
+def _kept(boxes: list[_Box], names: Sequence[str], rejected: list[str]) -> list[_Box]:
     kept = []
     for box in boxes:
         complaint = complaint_of(box.corners)
@@ -119,8 +141,12 @@ def _objects(boxes: list[_Box], names: Sequence[str], rejected: list[str]) -> Ob
             rejected.append(f"{box.where}: {complaint}")
         else:
             kept.append(box)
-    corners = np.array([box.corners for box in kept], np.float32).reshape(-1, 4)
-    kinds = np.array([names.index(box.kind) for box in kept], np.int64)
+    return kept
+
+
+def _objects(boxes: list[_Box], names: Sequence[str]) -> Objects:
+    corners = np.array([box.corners for box in boxes], np.float32).reshape(-1, 4)
+    kinds = np.array([names.index(box.kind) for box in boxes], np.int64)
     return Objects(np.clip(corners, 0, 1), kinds)
 
 
@@ -202,7 +228,10 @@ def _listing(folder: Path, pattern: str) -> list[Path]:
 
 
 def _voc(place: str) -> tuple[list[_Picture], None]:
-    """Edges count from 1 and include the last pixel: the picture's whole box is 1, 1, W, H."""
+    """Edges count from 1 and include the last pixel: the picture's whole box is 1, 1, W, H.
+
+    Difficult objects are trained on, but judge nothing.
+    """
     root = Path(place)
     xml = root / "Annotations" if (root / "Annotations").is_dir() else root
     pictures = []
@@ -224,13 +253,14 @@ def _voc(place: str) -> tuple[list[_Picture], None]:
             ]
             edges[:2] = [max(edge - 1, 0) if edge >= 0 else edge for edge in edges[:2]]
             kind = (one.findtext("name") or "").strip()
-            boxes.append(_Box(where, kind, _fractions(edges, frame)))
+            easy = (one.findtext("difficult") or "0").strip() in ("0", "")
+            boxes.append(_Box(where, kind, _fractions(edges, frame), judges=easy))
         pictures.append((str(path), boxes))
     return pictures, None
 
 
 def _coco(place: str) -> tuple[list[_Picture], list[str]]:
-    """Boxes are x, y, width, height in pixels; crowds are left out, as in training on COCO."""
+    """Boxes are x, y, width, height in pixels; crowds are not trained on and judge nothing."""
     name, folder = _parts(place)
     file = Path(name)
     root = Path(folder).expanduser() if folder else file.parent
@@ -242,8 +272,6 @@ def _coco(place: str) -> tuple[list[_Picture], list[str]]:
         boxes: dict[Any, list[_Box]] = {key: [] for key in images}
         frames: dict[Any, _Frame] = {}
         for one in content["annotations"]:
-            if one.get("iscrowd"):
-                continue
             where, key = f"{file}, annotation {one.get('id')}", one["image_id"]
             if key not in images:
                 raise ValueError(f"{where} is of image {key!r:.40}, which no entry of images has.")
@@ -256,7 +284,8 @@ def _coco(place: str) -> tuple[list[_Picture], list[str]]:
                 frames[key] = _frame(paths[key], said, where)
             edges = _fractions([y, x, y + height, x + width], frames[key])
             kind = categories.get(one["category_id"], f"category {one['category_id']}")
-            boxes[key].append(_Box(where, kind, edges))
+            single = not one.get("iscrowd")
+            boxes[key].append(_Box(where, kind, edges, trains=single, judges=single))
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{file} is no COCO file of boxes ({type(error).__name__}: {error})."

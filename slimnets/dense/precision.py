@@ -1,7 +1,7 @@
 """COCO's mean average precision of boxes, and the mean intersection over union of class maps.
 
-Source: pycocotools `cocoeval.py` (boxes, area "all", 100 detections, no crowds), whose figures
-these are; Everingham et al., Pascal VOC, for class maps.
+Source: pycocotools `cocoeval.py` (boxes, area "all", 100 detections), whose figures these are;
+Everingham et al., Pascal VOC, for class maps.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def mean_precision(found: Sequence[Any], objects: Sequence[Any], num_classes: in
 
     Args:
         found: `slimnets.Detections` of each picture, or (boxes, classes, scores).
-        objects: of each picture (boxes, classes), boxes in the same units.
+        objects: of each picture (boxes, classes), boxes in the same units; or (boxes, classes,
+            ignored), True where a box is a crowd: to find it, or many in it, counts neither way.
         num_classes: without the background.
 
     Raises:
@@ -58,43 +59,52 @@ def _mean(values: np.ndarray) -> float:
 def _of_class(found: Sequence[Any], objects: Sequence[Any], k: int) -> np.ndarray:
     """Average precision of one class at each of IOUS."""
     total, scores, hits = 0, [], []
-    for (boxes, classes, its_scores), (true_boxes, true_classes) in zip(
+    for (boxes, classes, its_scores), (true_boxes, true_classes, *ignored) in zip(
         found, objects, strict=True
     ):
         best = np.argsort(-np.asarray(its_scores)[classes == k], kind="mergesort")[:MOST_DETECTIONS]
-        wanted = np.asarray(true_boxes, float).reshape(-1, 4)[np.asarray(true_classes) == k]
-        total += len(wanted)
+        of_class = np.asarray(true_classes) == k
+        wanted = np.asarray(true_boxes, float).reshape(-1, 4)[of_class]
+        crowds = np.asarray(ignored[0] if ignored else np.zeros(len(of_class), bool))[of_class]
+        total += int((~crowds).sum())
         scores.append(np.asarray(its_scores)[classes == k][best])
-        hits.append(_matches(np.asarray(boxes, float)[classes == k][best], wanted))
+        hits.append(_matches(np.asarray(boxes, float)[classes == k][best], wanted, crowds))
     if not total:
         return np.full(len(IOUS), np.nan)
     order = np.argsort(-np.concatenate(scores), kind="mergesort")
-    true = np.cumsum(np.concatenate(hits, axis=1)[:, order], axis=1)
-    return np.array([_average(row, total) for row in true])
+    table = np.concatenate(hits, axis=1)[:, order]
+    return np.array([_average(row[row >= 0] > 0, total) for row in table])
 
 
-def _matches(boxes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Which boxes, the surest first, find an object no surer one has found, at each of IOUS."""
-    hits = np.zeros((len(IOUS), len(boxes)), bool)
+def _matches(boxes: np.ndarray, wanted: np.ndarray, crowds: np.ndarray) -> np.ndarray:
+    """Which boxes, the surest first, find an object no surer one has found, at each of IOUS: 1;
+    -1 where they find nothing but a crowd."""
+    hits = np.zeros((len(IOUS), len(boxes)), np.int8)
     if not len(wanted) or not len(boxes):
         return hits
     low = np.maximum(boxes[:, None, :2], wanted[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], wanted[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), -1)
     areas = [np.prod(b[:, 2:] - b[:, :2], -1) for b in (boxes, wanted)]
-    iou = shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-12)
+    union = areas[0][:, None] + areas[1][None] - shared
+    # Of a crowd's box a detection may be any part.
+    iou = shared / np.maximum(np.where(crowds, areas[0][:, None], union), 1e-12)
     for row, threshold in zip(hits, IOUS, strict=True):
-        free = np.ones(len(wanted), bool)
+        least, free = min(threshold, 1 - 1e-10), ~crowds
         for index in range(len(boxes)):
             candidates = np.where(free, iou[index], -1)
             # Of equal overlaps pycocotools takes the last.
             best = len(wanted) - 1 - int(np.argmax(candidates[::-1]))
-            if candidates[best] >= min(threshold, 1 - 1e-10):
-                row[index], free[best] = True, False
+            if candidates[best] >= least:
+                row[index], free[best] = 1, False
+            elif (crowds & (iou[index] >= least)).any():
+                row[index] = -1
     return hits
 
 
 def _average(true: np.ndarray, total: int) -> float:
+    """Of detections, the surest first, True where they find an object."""
+    true = np.cumsum(true)
     recall = true / total
     precision = true / np.arange(1, len(true) + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]

@@ -68,7 +68,7 @@ class _MeanPrecision(keras.callbacks.Callback):
     def on_test_end(self, logs: dict | None = None) -> None:
         # Now, not at the epoch's end: averaged weights are in place for as long as a test lasts.
         found = _found(self._of, self._split, self._preprocess)
-        told = mean_precision(found, self._split.objects, self._classes)
+        told = mean_precision(found, self._split.judged or self._split.objects, self._classes)
         self._logs = {"val_map50": told.at_50, "val_map": told.mean}
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

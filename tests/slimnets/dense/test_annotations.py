@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import slimnets
+from slimnets import data
 from slimnets.dense.yolo_names import listed_names
 
 # 40 high, 80 wide; rows 10 to 19 (inclusive) and columns 20 to 59, a cat.
@@ -64,6 +65,35 @@ def test_the_same_box_in_every_tools_words(folder, write):
     assert found.objects[0].classes.tolist() == [0]
     assert len(found.objects[1].classes) == 0
     assert (found.class_names, found.rejected) == (("cat",), ())
+
+
+def test_crowds_are_not_trained_on_and_judge_nothing(folder):
+    name = coco(folder)
+    content = json.loads((folder / "boxes.json").read_text())
+    (one,) = content["annotations"]
+    content["annotations"].append({**one, "id": 4, "bbox": [0, 0, 80, 40], "iscrowd": 1})
+    (folder / "boxes.json").write_text(json.dumps(content))
+    found = slimnets.read_annotations(name)
+    np.testing.assert_allclose(found.objects[0].boxes, [BOX])
+    np.testing.assert_allclose(found.judged[0].boxes, [BOX, [0, 0, 1, 1]])
+    assert found.judged[0].ignored.tolist() == [False, True]
+    assert len(found.judged[1].ignored) == 0
+
+
+def test_difficult_objects_are_trained_on_and_judge_nothing(folder):
+    name = voc(folder)
+    text = (folder / "a.xml").read_text()
+    (folder / "a.xml").write_text(text.replace("</name>", "</name><difficult>1</difficult>"))
+    found = slimnets.read_annotations(name)
+    np.testing.assert_allclose(found.objects[0].boxes, [BOX])
+    assert found.judged[0].ignored.tolist() == [True]
+    (folder / "empty.xml").write_text(text)
+    _, both = data.load(name).split("all")
+    assert sorted(bool(ignored) for _, _, (ignored, *_) in both.judged) == [False, True]
+
+
+def test_where_nothing_is_special_all_boxes_judge(folder):
+    assert slimnets.read_annotations(voc(folder)).judged is None
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 
 import slimnets
-from tests.reference.make_average_precision import CLASSES, numbers
+from tests.reference.make_average_precision import CLASSES, numbers, with_crowds
 
 # What tests/reference/make_average_precision.py printed (pycocotools 2.0.11).
 AP = [0.17473857311370597, 0.3738086852163477, 0.13312429418351332]
+AP_WITH_CROWDS = [0.1967012575743117, 0.4239864540682448, 0.13338749193133714]
 
 
-def test_the_official_tools_figures():
-    found = slimnets.mean_precision(*numbers(), CLASSES)
-    np.testing.assert_allclose([found.mean, found.at_50, found.at_75], AP, atol=1e-9)
+@pytest.mark.parametrize(("made", "wanted"), [(numbers, AP), (with_crowds, AP_WITH_CROWDS)])
+def test_the_official_tools_figures(made, wanted):
+    found = slimnets.mean_precision(*made(), CLASSES)
+    np.testing.assert_allclose([found.mean, found.at_50, found.at_75], wanted, atol=1e-9)
 
 
 def test_a_class_without_objects_is_in_no_mean():
