@@ -140,6 +140,8 @@ def convert_detector(
 
     flat = flatbuffer.unpack(made.lowered.file)
     heads = _heads(flat)
+    if not device.runs_on_edgetpu:
+        detection_operator.sharpen(flat, heads[1])
     metadata = Metadata(image=made.image, labels=labels, name=model.name)
     if postprocess:
         detection_operator.append(flat, *heads, anchors, choice)

@@ -98,6 +98,21 @@ def test_an_int8_file_has_a_scale_for_codes_and_one_for_scores(int8):
     assert {tensor.type for op in body for tensor in op.outputs} == {"int8"}
 
 
+def test_where_no_edge_tpu_runs_it_an_int8_files_scores_are_not_in_steps_of_1_256(
+    model, pictures, images
+):
+    file = convert(model, pictures, images, "int8", postprocess=False)
+    *body, logits, sigmoid, objects, codes = read_graph(file.bytes).operations
+    assert [op.name for op in (logits, sigmoid)] == ["DEQUANTIZE", "LOGISTIC"]
+    assert [op.name for op in (objects, codes)] == ["SLICE", "DEQUANTIZE"]
+    assert {tensor.type for op in body for tensor in op.outputs} == {"int8"}
+    _, scores = run(file.bytes, (images[:1] * 127.5 + 127.5).astype(np.uint8))
+    rounded = scores * 256 % 1
+    assert ((rounded > 0.01) & (rounded < 0.99)).mean() > 0.5
+    # They are the sigmoids of as many logits as there are steps of 8 bits.
+    assert 50 < len(np.unique(scores)) <= 256
+
+
 def test_a_detectors_file_is_run_by_its_own_class_and_by_no_other(float32, pictures, images):
     with pytest.raises(ValueError, match=r"gives boxes, not probabilities: tflite\.Detector"):
         tflite.Predictor(float32.bytes)
