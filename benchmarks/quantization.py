@@ -13,8 +13,8 @@ with the float logits, before any softmax:
 
 SQNR is 10·log10(Σ float² / Σ error²); KL that of the probabilities; agreement the share of equal
 top-1 answers, all and where the float network gives more than 0.5. On 270 crops agreement has a
-standard error of 0.016: judge by SQNR and KL. Beside it stand the tools of quantization_peers.py;
-one that is not installed is named and left out.
+standard error of 0.016: judge by SQNR and KL. The files of one split are timed by turns. Beside
+them stand the tools of quantization_peers.py; one that is not installed is named and left out.
 """
 
 import importlib.util
@@ -51,6 +51,7 @@ SPLITS = {
 SIZE = 224
 CALIBRATION_CROPS, POOL, EVALUATION_CROPS = 100, 180, 270
 SURE = 0.5
+RUNS = 200
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def rows(split: str, model, preprocessing, pool: np.ndarray, judging: np.ndarray
     pixels = of_photographs(judging, judged)
     expected = logits(model, normalized(pixels, preprocessing))
     images = normalized(given, preprocessing)
+    files = {}
     for effort in FLAGS.efforts:
         start = clocks()
         data = tflite.convert(
@@ -181,8 +183,10 @@ def rows(split: str, model, preprocessing, pool: np.ndarray, judging: np.ndarray
             output_type="float32",
             effort=effort,
         ).bytes
-        spent = since(start)
+        spent, files[effort] = since(start), data
         yield measured(split, f"int8, effort {effort}", run(data, pixels), expected, spent)
+    if not FLAGS.json:
+        print(latencies(files), flush=True)
     if FLAGS.peers:
         for route, quantized in ROUTES.items():
             start = clocks()
@@ -198,6 +202,17 @@ def rows(split: str, model, preprocessing, pool: np.ndarray, judging: np.ndarray
         data = tflite.convert(model, precision="float32", preprocessing=preprocessing).bytes
         spent = since(start)
         yield measured(split, "float32", run(data, pixels), expected, spent)
+
+
+def latencies(files: dict[str, bytes]) -> str:
+    """Medians of an inference by each file, by turns, as shares of the first file's."""
+    from tflite.measuring.timing import invocation, time_calls
+
+    calls = [invocation(data) for data in files.values()]
+    first, *others = [t.median for t in time_calls(calls, warm_up=20, runs=RUNS)]
+    names, told = list(files), [f"{each / first:.3f}" for each in others]
+    shares = ", ".join(f"{name} {share}" for name, share in zip(names[1:], told, strict=True))
+    return f"one thread: {names[0]} {first:.2f} ms" + (f"; beside it {shares}" if told else "")
 
 
 def keep(table: list[Row], path: Path) -> None:
