@@ -34,7 +34,7 @@ Example:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from rich.console import Console
@@ -47,6 +47,12 @@ from slimnets.cli.objects import convert_detector
 from tflite.files.labels import read_labels
 from tflite.keras_models import task_of
 from tflite.targets import EFFORTS, PRECISIONS, TARGETS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from slimnets.evaluation import KerasFile
+    from tflite.converter import Conversion
 
 _TYPES = ("int8", "uint8", "float32", "int16")
 
@@ -72,6 +78,30 @@ def define_flags(define: Flags) -> None:
 
 
 def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
+    _check_usage(args, options)
+    running.start_keras()
+    from slimnets.data import calibration_images
+    from slimnets.evaluation import open_keras
+    from slimnets.sidecar import class_count
+
+    file = open_keras(args[0], like=options.like)
+    labels = _labels(options.labels, file.labels, args[0], class_count(file.model))
+    images = None
+    if options.calibration:
+        images = calibration_images(
+            options.calibration, file.preprocessing, options.calibration_images
+        )
+    if task_of(file.model) != "detect":
+        return _convert(args[0], file, options, images, labels, console)
+    if options.compile:
+        raise UsageError("--compile is for classifiers; run slimnets compile on the file")
+    if options.sparse:
+        raise UsageError("--sparse is for classifiers")
+    return convert_detector(file.model, options, images, file.preprocessing, labels, console)
+
+
+def _check_usage(args: list[str], options: flags.FlagValues) -> None:
+    """What can be wrong is told before Keras is started, which takes seconds."""
     if len(args) != 1:
         raise UsageError(f"convert takes one model file, got {len(args)}")
     if not options.out:
@@ -84,26 +114,19 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         from tflite.edgetpu.compiler import find_compiler
 
         find_compiler()  # before minutes of converting, not after them
-    running.start_keras()
-    import tflite
-    from slimnets.data import calibration_images
-    from slimnets.evaluation import open_keras
-    from slimnets.sidecar import class_count
 
-    file = open_keras(args[0], like=options.like)
-    detector = task_of(file.model) == "detect"
-    labels = _labels(options.labels, file.labels, args[0], class_count(file.model))
-    images = None
-    if options.calibration:
-        images = calibration_images(
-            options.calibration, file.preprocessing, options.calibration_images
-        )
-    if detector:
-        if options.compile:
-            raise UsageError("--compile is for classifiers; run slimnets compile on the file")
-        if options.sparse:
-            raise UsageError("--sparse is for classifiers")
-        return convert_detector(file.model, options, images, file.preprocessing, labels, console)
+
+def _convert(
+    path: str,
+    file: KerasFile,
+    options: flags.FlagValues,
+    images: np.ndarray | None,
+    labels: tuple[str, ...],
+    console: Console,
+) -> dict[str, Any]:
+    """The file of a classifier or segmenter, compiled if that was asked for."""
+    import tflite
+
     if not options.postprocess:
         raise UsageError("--nopostprocess is for detectors")
     conversion = tflite.convert(
@@ -119,12 +142,24 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         preprocessing=file.preprocessing,
         labels=labels or None,
     )
+    table = _table(conversion, Path(path))
+    result = {"path": str(conversion.path), **conversion.report.to_dict()}
+    if conversion.firmware is not None:
+        result["firmware"] = conversion.firmware.to_dict()
+    if options.compile:
+        compiled = tflite.compile_edgetpu(conversion.path)
+        table.add_row("compiled", f"{compiled.path}: {compiled.log.summary}")
+        result["compiled"] = compiled.as_dict()
+    console.print(table)
+    return result
+
+
+def _table(conversion: Conversion, before: Path) -> Table:
+    """What was made of the file `before`, a line a fact."""
     report = conversion.report
-    agreement = report.agreement
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("file", str(conversion.path))
     table.add_row("form", f"{report.precision} for {report.target}")
-    before = Path(args[0])
     share = report.size / before.stat().st_size
     table.add_row("size", f"{report.size:,} bytes ({share:.0%} of {before.name})")
     table.add_row("operators", ", ".join(f"{n} {name}" for name, n in report.operators.items()))
@@ -142,6 +177,7 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     )
     if report.edgetpu is not None:
         table.add_row("device", str(report.edgetpu))
+    agreement = report.agreement
     table.add_row(
         "agrees with Keras",
         f"top-1 {agreement.top1_agreement:.1%}, SQNR {agreement.sqnr_db:.1f} dB, "
@@ -150,16 +186,9 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     )
     for warning in report.warnings:
         table.add_row(Text("warning", style="yellow"), warning)
-    result = {"path": str(conversion.path), **report.to_dict()}
     if conversion.firmware is not None:
         table.add_row("firmware", str(conversion.firmware))
-        result["firmware"] = conversion.firmware.to_dict()
-    if options.compile:
-        compiled = tflite.compile_edgetpu(conversion.path)
-        table.add_row("compiled", f"{compiled.path}: {compiled.log.summary}")
-        result["compiled"] = compiled.as_dict()
-    console.print(table)
-    return result
+    return table
 
 
 def _labels(given: str | None, beside: tuple[str, ...], file: str, classes: int) -> tuple[str, ...]:

@@ -33,11 +33,11 @@ from slimnets.cli.outcomes import (
 from tflite import native_output
 from tflite.hints import did_you_mean
 
-# Errors whose text says what happened; of others the kind is told too.
 # Names that ml_collections cannot add to a config, one by one.
 _PART_OF_A_SECTION = re.compile(
     r"--?config\.(model\.kwargs|optimizer\.kwargs|data\.class_weights)\."
 )
+# Errors whose text says what happened; of others the kind is told too.
 _TOLD_FULLY = (ValueError, TypeError, OSError, PartialFailure, UsageError, Ended)
 
 
@@ -67,29 +67,20 @@ def _on_stdout() -> Iterator[None]:
 def run(name: str, command: ModuleType, words: list[str]) -> int:
     """Parses the command's flags, runs it and returns the exit code (see `slimnets.cli.main`)."""
     program = f"slimnets {name}"
+    debug = "--debug" in words
+    asked_for_help = any(word in ("-h", "--help") for word in words)
     argv = [program, *words]
     # Not absl.app.run: it insists on absl's global flags and exits 1 on wrong usage.
     define = Flags(argv)
     flag_values = define.values
-    debug = "--debug" in words
     try:
         define.boolean("json", False, "print one JSON object on stdout, nothing else")
         define.boolean("debug", False, "show the traceback of a failure")
         command.define_flags(define)
-        asked_for_help = any(word in ("-h", "--help") for word in words)
         args = [] if asked_for_help else flag_values(argv)[1:]
+    # Of whatever kind: ml_collections reports a wrong field as an AttributeError.
     except Exception as error:
-        # Of whatever kind: ml_collections reports a wrong field as the text of a KeyError in an
-        # AttributeError, with every quote escaped.
-        text = str(error).replace("\\n", ". ").replace("\\'", "'")
-        if text[:1] == text[-1:] == "'":
-            text = text[1:-1]
-        if any(_PART_OF_A_SECTION.match(word) for word in words):
-            text = (
-                "what a section of free names does not have yet is given with the whole section: "
-                "--config.model.kwargs=\"{'depth_multiplier': 0.5}\""
-            )
-        message = f"{program}: {' '.join(text.split()).rstrip('.')}; see {program} --help"
+        message = f"{program}: {_wrong_usage(error, words)}; see {program} --help"
         return _report(message, EXIT_USAGE, debug)
 
     if asked_for_help:
@@ -125,6 +116,20 @@ def run(name: str, command: ModuleType, words: list[str]) -> int:
     except Exception as error:
         return _report(f"{program}: error: {_one_line(error)}", EXIT_FAILURE, debug)
     return EXIT_SUCCESS
+
+
+def _wrong_usage(error: Exception, words: list[str]) -> str:
+    """In one line, what is wrong with flags that could not be parsed."""
+    if any(_PART_OF_A_SECTION.match(word) for word in words):
+        return (
+            "what a section of free names does not have yet is given with the whole section: "
+            "--config.model.kwargs=\"{'depth_multiplier': 0.5}\""
+        )
+    # An AttributeError of ml_collections holds the text of a KeyError, with every quote escaped.
+    text = str(error).replace("\\n", ". ").replace("\\'", "'")
+    if text[:1] == text[-1:] == "'":
+        text = text[1:-1]
+    return _in_one_line(text)
 
 
 def _report(message: str, code: int, debug: bool) -> int:
