@@ -67,20 +67,11 @@ def define_flags(define: Flags) -> None:
 
 
 def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[str, Any]:
-    if len(args) != 3:
-        raise UsageError(f"import-weights takes NAME SOURCE OUT, got {len(args)} words")
+    _check_usage(args)
     name, source, out = args
-    if not out.endswith(_SUFFIXES):
-        raise UsageError(f"OUT must end in {' or '.join(_SUFFIXES)}, got {out!r}")
-    if not Path(out).absolute().parent.is_dir():
-        raise UsageError(f"the folder of {out} does not exist")
-    check_writable(out)
-    running.check_network(name)
     from slimnets import sidecar
     from slimnets.catalog import create_model, model_info
 
-    if out.endswith(".keras"):
-        sidecar.check_place(out)
     info = model_info(name)
     running.start_keras()
     from slimnets.weights.loading import chosen_source, load, source_requirements
@@ -126,6 +117,23 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
         "left": [*loaded.left],
         "background_dropped": loaded.background,
     }
+
+
+def _check_usage(args: list[str]) -> None:
+    """What can be wrong is told before Keras is started, which takes seconds."""
+    if len(args) != 3:
+        raise UsageError(f"import-weights takes NAME SOURCE OUT, got {len(args)} words")
+    name, _, out = args
+    if not out.endswith(_SUFFIXES):
+        raise UsageError(f"OUT must end in {' or '.join(_SUFFIXES)}, got {out!r}")
+    if not Path(out).absolute().parent.is_dir():
+        raise UsageError(f"the folder of {out} does not exist")
+    check_writable(out)
+    running.check_network(name)
+    if out.endswith(".keras"):
+        from slimnets import sidecar
+
+        sidecar.check_place(out)
 
 
 def _described(

@@ -26,6 +26,8 @@ from slimnets.cli import UsageError
 from slimnets.cli.command_flags import Flags
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from slimnets.catalog import ModelInfo
 
 
@@ -36,8 +38,6 @@ def define_flags(define: Flags) -> None:
 
 
 def run(args: Sequence[str], values: flags.FlagValues, console: Console) -> dict[str, Any]:
-    from rich.table import Table
-
     from slimnets.catalog import list_models, model_info
 
     if len(args) > 1:
@@ -52,45 +52,50 @@ def run(args: Sequence[str], values: flags.FlagValues, console: Console) -> dict
         raise UsageError(f"--convert makes files of classifiers, and {names[0]} is none")
     if values.plot:
         _check_plot(values.plot)
+    found = [model_info(name) for name in names]
+    console.print(_table(found))
+    made = _converted(names[0]) if values.convert else None
+    if len(found) == 1:
+        _print_card(found[0], made, console)
+    if values.plot:
+        _plot(values.plot, found[0] if len(found) == 1 else None)
+        console.print(values.plot)
+    return {"models": [_facts(info, made) for info in found]}
+
+
+def _table(found: Sequence[ModelInfo]) -> Table:
+    from rich.table import Table
+
     table = Table("network", "input", "parameters", "MACs (M)", "top-1", "int8", "weights")
-    for name in names:
-        info = model_info(name)
+    for info in found:
         accuracy = ["" if a is None else f"{a:.1f} %" for a in (info.top1, info.top1_int8)]
         table.add_row(
-            name,
+            info.name,
             f"{info.size}×{info.size}",
             f"{info.params:,}",
             f"{info.macs / 1e6:,.1f}",
             *accuracy,
             ", ".join(info.weight_sources[:1]),
         )
-    console.print(table)
-    rows = [model_info(name) for name in names]
-    made = _converted(names[0]) if values.convert else None
-    if len(rows) == 1:
-        _print_card(rows[0], made, console)
-    if values.plot:
-        _plot(values.plot, rows[0] if len(rows) == 1 else None)
-        console.print(values.plot)
+    return table
+
+
+def _facts(info: ModelInfo, made: dict[str, Any] | None) -> dict[str, Any]:
+    """The same for programs, with the files that were made of it."""
     return {
-        "models": [
-            {
-                "name": info.name,
-                "task": info.task,
-                "size": info.size,
-                "classes": info.classes,
-                "params": info.params,
-                "macs": info.macs,
-                "top1": info.top1,
-                "top1_int8": info.top1_int8,
-                "paper": f"arXiv {info.paper}",
-                "licence": info.licence,
-                "weights": list(info.weight_sources),
-                "estimated_bytes": info.estimated_bytes,
-                **({"files": made} if made else {}),
-            }
-            for info in rows
-        ]
+        "name": info.name,
+        "task": info.task,
+        "size": info.size,
+        "classes": info.classes,
+        "params": info.params,
+        "macs": info.macs,
+        "top1": info.top1,
+        "top1_int8": info.top1_int8,
+        "paper": f"arXiv {info.paper}",
+        "licence": info.licence,
+        "weights": list(info.weight_sources),
+        "estimated_bytes": info.estimated_bytes,
+        **({"files": made} if made else {}),
     }
 
 
