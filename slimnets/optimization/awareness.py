@@ -90,12 +90,11 @@ def quantize_aware(
         clusters="clusters" in preserve,
     )
     given = images[:_COMPARED]
-    least = compare(model, made.bytes, given).sqnr_db - _MOST_DB
     expected, found = (np.asarray(one(given, training=False)) for one in (model, aware))
-    if sqnr_db(expected, found) < least:
+    its_db, file_db = sqnr_db(expected, found), compare(model, made.bytes, given).sqnr_db
+    if its_db < file_db - _MOST_DB:
         raise RuntimeError(
             f"the trainable form of {model.name!r} is not its int8 file: on calibration images it "
-            f"has {sqnr_db(expected, found):.0f} dB and the file {least + _MOST_DB:.0f}; please "
-            "report the model."
+            f"has {its_db:.0f} dB and the file {file_db:.0f}; please report the model."
         )
     return aware

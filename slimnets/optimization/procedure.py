@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def optimize(
     sidecar.check_place(out)
     file, images = open_keras(path), data.load(source)
     _check_classes(file, images)
-    sets = _Sets(file, images, epochs)
+    training = _Training(file, images, epochs)
     calibration = data.calibration_images(source, file.preprocessing)
     precision = "int8" if "qat" in METHODS[method] else "float32"
 
@@ -121,35 +122,18 @@ def optimize(
         )
 
     before = converted(file.model)
-    model = keras.models.clone_model(file.model)
-    model.set_weights(file.model.get_weights())
-    kept = []
-    for step in METHODS[method]:
-        logging.info("%s: %d epochs", step, epochs)
-        if step == "prune":
-            pruned = prune(model, sparsity, steps=sets.steps)
-            sets.fit(pruned, tf_keras, learning_rate or _TUNING_RATE, [pruning_step()])
-            from_tf_keras(pruned, into=model)
-            kept.append("sparsity")
-        elif step == "cluster":
-            # Batch norms first: folded later, they would multiply the shared values apart.
-            model = simplify_for_deployment(model, "android", "float32", batch_size=None)
-            clustered = cluster(model, clusters, preserve_sparsity="sparsity" in kept)
-            sets.fit(clustered, tf_keras, learning_rate or _TUNING_RATE)
-            from_tf_keras(clustered, into=model)
-            kept.append("clusters")
-        else:
-            model = quantize_aware(
-                model,
-                target,
-                calibration,
-                preprocessing=file.preprocessing,
-                effort="fast" if kept else "normal",
-                preserve=kept,
-            )
-            sets.fit_best(model, learning_rate or _QAT_RATE)
+    aware = partial(
+        quantize_aware,
+        target=target,
+        calibration=calibration,
+        preprocessing=file.preprocessing,
+    )
+    model, kept = _smaller(
+        file.model, METHODS[method], training, learning_rate, sparsity, clusters, aware
+    )
     after = None
-    if kept[:1] == ["sparsity"] and precision == "float32" and TARGETS[target].reads_sparse_weights:
+    sparse = "sparsity" in kept and TARGETS[target].reads_sparse_weights
+    if sparse and precision == "float32":
         try:
             after = converted(model, "fast", sparse=True)
         except ValueError as error:
@@ -158,7 +142,46 @@ def optimize(
     return _finish(path, out, method, precision, images, file, model, before, after)
 
 
-class _Sets:
+def _smaller(
+    model: keras.Model,
+    steps: Sequence[str],
+    training: _Training,
+    rate: float | None,
+    sparsity: float | str,
+    clusters: int,
+    aware: Callable[..., keras.Model],
+) -> tuple[keras.Model, list[str]]:
+    """A copy of the model after the steps of a method, and what they made of its weights that the
+    file has to keep: "sparsity", "clusters".
+
+    Args:
+        rate: the learning rate at the beginning of each step; None: the step's own.
+        aware: makes a quantization-aware model of one, given `effort` and `preserve`.
+    """
+    given, model = model, keras.models.clone_model(model)
+    model.set_weights(given.get_weights())
+    kept: list[str] = []
+    for step in steps:
+        logging.info("%s: %d epochs", step, training.epochs)
+        if step == "prune":
+            pruned = prune(model, sparsity, steps=training.steps)
+            training.fit(pruned, tf_keras, rate or _TUNING_RATE, [pruning_step()])
+            from_tf_keras(pruned, into=model)
+            kept.append("sparsity")
+        elif step == "cluster":
+            # Batch norms first: folded later, they would multiply the shared values apart.
+            model = simplify_for_deployment(model, "android", "float32", batch_size=None)
+            clustered = cluster(model, clusters, preserve_sparsity="sparsity" in kept)
+            training.fit(clustered, tf_keras, rate or _TUNING_RATE)
+            from_tf_keras(clustered, into=model)
+            kept.append("clusters")
+        else:
+            model = aware(model, effort="fast" if kept else "normal", preserve=kept)
+            training.fit_best(model, rate or _QAT_RATE)
+    return model, kept
+
+
+class _Training:
     """The images in batches, and how a model is trained on them."""
 
     def __init__(self, file: KerasFile, images: data.Source, epochs: int) -> None:
