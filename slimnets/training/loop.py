@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from absl import logging
@@ -92,7 +92,6 @@ def _train(
     load: Callable[[str], data.Source],
 ) -> dict[str, Any]:
     """What `train` does once the folder and the devices are there."""
-    scope = strategy.scope if strategy else contextlib.nullcontext
     task = tasks.task_of(config)
     source = load(config.data.source)
     tasks.check_source(config, source)
@@ -106,28 +105,8 @@ def _train(
         logging.info("%s: this run is finished; give another --workdir to train anew", workdir)
         return result
 
-    with scope():
-        model = recipe.build_model(config, len(names))
-    preprocess = recipe.build_preprocessing(model, config)
-    if strategy:
-        model = distribution.Distributed(model, strategy)
-    if config.teacher:
-        model = distillation.taught(model, preprocess, config, names)
-    train_set, val_set = task.data_sets(config, source, preprocess, model)
-    steps = int(train_set.cardinality())
-    if strategy:
-        distribution.check_shares(strategy, config.batch_size, len(source.splits["val"]))
-        train_set, val_set = map(distribution.shared, (train_set, val_set))
-    recipe.settle_batch_norm(model, config, steps * config.epochs, shared=strategy is not None)
-    with scope():
-        model.compile(
-            optimizer=recipe.build_optimizer(config, steps),
-            jit_compile=config.xla,
-            **task.compiled(config, model),
-        )
-        model.optimizer.build(model.trainable_variables)  # its state goes into checkpoints
-        average = Average(model, config.ema) if config.ema else None
-
+    ready = _made_ready(config, task, source, names, strategy)
+    model, preprocess, train_set, val_set, steps, average = ready
     goes_on = resume and results.has_checkpoint(workdir, written)
     records = {**_descriptions(config, source.name, names, preprocess), results.CONFIG: written}
     run = results.Results(workdir, records, begun=goes_on)
@@ -158,6 +137,49 @@ def _train(
         finally:
             progress.close()
     return _finish(kept, run, task, source, described, preprocess)
+
+
+class _Ready(NamedTuple):
+    """What is trained on what.
+
+    `model`: compiled; `steps`: in an epoch; `average`: of its weights, where the config wants one.
+    """
+
+    model: Any
+    preprocess: Preprocessing
+    train_set: Any
+    val_set: Any
+    steps: int
+    average: Average | None
+
+
+def _made_ready(
+    config: ConfigDict, task: tasks.Task, source: data.Source, names: Sequence[str], strategy: Any
+) -> _Ready:
+    """The network and its images, on one device or on those of a strategy."""
+    scope = strategy.scope if strategy else contextlib.nullcontext
+    with scope():
+        model = recipe.build_model(config, len(names))
+    preprocess = recipe.build_preprocessing(model, config)
+    if strategy:
+        model = distribution.Distributed(model, strategy)
+    if config.teacher:
+        model = distillation.taught(model, preprocess, config, names)
+    train_set, val_set = task.data_sets(config, source, preprocess, model)
+    steps = int(train_set.cardinality())
+    if strategy:
+        distribution.check_shares(strategy, config.batch_size, len(source.splits["val"]))
+        train_set, val_set = map(distribution.shared, (train_set, val_set))
+    recipe.settle_batch_norm(model, config, steps * config.epochs, shared=strategy is not None)
+    with scope():
+        model.compile(
+            optimizer=recipe.build_optimizer(config, steps),
+            jit_compile=config.xla,
+            **task.compiled(config, model),
+        )
+        model.optimizer.build(model.trainable_variables)  # its state goes into checkpoints
+        average = Average(model, config.ema) if config.ema else None
+    return _Ready(model, preprocess, train_set, val_set, steps, average)
 
 
 def _descriptions(
