@@ -14,10 +14,11 @@ import numpy as np
 from absl import logging
 
 from slimnets.data.pictures import VAL_FRACTION, check_few_are_bad
-from slimnets.data.splits import Annotated, Source, split_name, stratified_order
-from slimnets.dense.annotations import Annotations, read_annotations, table_columns, table_rows
+from slimnets.data.splits import Annotated, Source, stratified_order
+from slimnets.dense.annotations import Annotations, read_annotations
 from slimnets.dense.masks import read_masks
-from slimnets.dense.texts import read_text
+from slimnets.dense.split_names import split_name
+from slimnets.dense.texts import as_path, read_table, read_text
 from tflite.images import look_at
 
 # Lists of pictures in Pascal VOC's folders.
@@ -63,8 +64,8 @@ def load(kind: str, path: str) -> Source:
 
 def has_boxes(file: str) -> bool:
     """Whether a CSV file's columns are those of boxes."""
-    path = Path(file).expanduser()
-    return path.is_file() and {"class", "ymin", "xmin", "ymax", "xmax"} <= {*table_columns(path)}
+    path, edges = Path(file).expanduser(), {"ymin", "xmin", "ymax", "xmax"}
+    return path.is_file() and {"class", *edges} <= {*read_table(path).columns}
 
 
 def _places(kind: str, path: str) -> dict[str, str]:
@@ -176,17 +177,19 @@ def _stem(line: str, stems: Mapping[str, int]) -> str:
 
 def _told(file: Path, whole: Annotated) -> dict[str, Annotated]:
     """The splits that a table's column split tells; all of it as "train" where there is none."""
-    if "split" not in table_columns(file):
+    table = read_table(file)
+    if "split" not in table.columns:
         return {"train": whole}
     said: dict[str, str] = {}
-    for where, picture, cells in table_rows(file):
-        split = split_name(cells.get("split", ""))
+    for line, cells in table.rows:
+        where, picture = f"{file}:{line}", str(as_path(file.parent, cells["path"]))
+        split = split_name(cells["split"])
         if split is None:
             raise ValueError(
-                f"{where}: split must be train, val or test, got {cells.get('split', '')!r:.80}."
+                f"{where}: split must be train, val or test, got {cells['split']!r:.80}."
             )
-        if said.setdefault(str(picture), split) != split:
-            raise ValueError(f"{where}: {picture} is of split {said[str(picture)]} further above.")
+        if said.setdefault(picture, split) != split:
+            raise ValueError(f"{where}: {picture} is of split {said[picture]} further above.")
     parts = {
         name: np.array([i for i, image in enumerate(whole.images) if said[image] == name], int)
         for name in ("train", "val", "test")

@@ -8,7 +8,8 @@ from pathlib import Path
 from absl import logging
 
 from slimnets.data import pictures
-from slimnets.data.splits import Source, split_name
+from slimnets.data.splits import Source
+from slimnets.dense.split_names import split_name
 from tflite.images import IMAGE_SUFFIXES, each_image_file, image_files, is_hidden
 
 

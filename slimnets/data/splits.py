@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,17 +19,6 @@ _MEMORY_LIMIT_BYTES = 1 << 30
 LOOKS = np.dtype(
     [("height", np.int32), ("width", np.int32), ("digest", np.uint64), ("plain", np.bool_)]
 )
-
-# Words in a folder's or file's name that make it a split: train, Training, seg_train, train-images.
-_SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 @dataclass(frozen=True)
@@ -146,14 +134,6 @@ class Source:
                 "and 'all' for every image."
             )
         return name, self.splits[name]
-
-
-def split_name(text: str) -> str | None:
-    """ "train", "val" or "test", if a word of the text says so, and only one; else None."""
-    found = {
-        _SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", text.lower()) if word in _SPLIT_WORDS
-    }
-    return found.pop() if len(found) == 1 else None
 
 
 def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
 from slimnets.data import pictures
-from slimnets.data.splits import Source, split_name
+from slimnets.data.splits import Source
+from slimnets.dense.split_names import split_name
+from slimnets.dense.texts import as_path, read_table
 
 
 class _Row(NamedTuple):
@@ -55,46 +56,28 @@ def load(path: str) -> Source:
 
 
 def _rows(file: Path) -> list[_Row]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is no text in UTF-8: {error}.") from error
-    first, *_ = text.splitlines() or [""]
-    table = csv.DictReader(
-        text.splitlines(keepends=True), delimiter=max(",;\t", key=first.count), strict=True
-    )
-    columns = [column.strip().lower() for column in table.fieldnames or ()]
-    if not {"path", "label"} <= set(columns):
+    table = read_table(file)
+    if not {"path", "label"} <= set(table.columns):
         raise ValueError(
             f"the first line of {file} must name the columns path and label (and may name split), "
-            f"got {first!r:.80}."
+            f"got {', '.join(table.columns)!r:.80}."
         )
-    table.fieldnames = columns
-    rows = []
-    try:
-        for cells in table:
-            rows.append(_row(file, table.line_num, cells))
-    except csv.Error as error:
-        raise ValueError(f"{file}, line {table.line_num}: {error}.") from error
-    if not rows:
+    if not table.rows:
         raise ValueError(f"{file} has no rows below its first line.")
-    return rows
+    return [_row(file, *row) for row in table.rows]
 
 
-def _row(file: Path, line: int, cells: dict[str, str | None]) -> _Row:
-    path, label, said = ((cells.get(name) or "").strip() for name in ("path", "label", "split"))
+def _row(file: Path, line: int, cells: dict[str, str]) -> _Row:
+    path, label = cells["path"], cells["label"]
     if not path or not label:
         raise ValueError(f"{file}, line {line}: no {'label' if path else 'path'}.")
-    split = split_name(said) if "split" in cells else "train"
+    said = cells.get("split", "train")
+    split = split_name(said)
     if split is None:
         raise ValueError(
             f"{file}, line {line}: split must be train, val or test, got {said!r:.80}."
         )
-    # Windows programs write backslashes.
-    place = file.parent / Path(
-        path if Path(file.parent, path).exists() else path.replace("\\", "/")
-    )
-    return _Row(line, str(place), label, split)
+    return _Row(line, str(as_path(file.parent, path)), label, split)
 
 
 def _check_pictures(file: Path, rows: list[_Row]) -> None:

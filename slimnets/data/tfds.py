@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from slimnets.data import examples, pictures
-from slimnets.data.splits import Source, split_name
+from slimnets.data.splits import Source
+from slimnets.dense.split_names import split_name
 from tflite.hints import did_you_mean
 
 

@@ -10,7 +10,8 @@ from absl import logging
 
 from slimnets.data import examples, pictures
 from slimnets.data.examples import Record
-from slimnets.data.splits import Source, split_name
+from slimnets.data.splits import Source
+from slimnets.dense.split_names import split_name
 from tflite.images import is_hidden
 
 _LABELS = "labels.txt"

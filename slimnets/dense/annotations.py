@@ -6,7 +6,6 @@ some. What is wrong with a whole file is an error.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 from PIL.Image import Transpose
 
 from slimnets.dense.assignment import Objects, complaint_of
-from slimnets.dense.texts import as_path, read_text
+from slimnets.dense.split_names import with_lists
+from slimnets.dense.texts import as_path, read_table, read_text
 from slimnets.dense.yolo_names import listed_names
 from tflite.images import IMAGE_SUFFIXES, is_hidden, shown_size
 
@@ -206,15 +206,6 @@ def _turned(box: Sequence[float], turn: Transpose) -> list[float]:
     return [down[0], across[0], down[1], across[1]]
 
 
-_SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
-
-
-def with_lists(folder: Path) -> tuple[Path, ...]:
-    """Where a list of classes may be: in the folder, and above one of a split."""
-    is_split = folder.name.lower() in _SPLIT_NAMES
-    return (folder, folder.parent) if is_split else (folder,)
-
-
 def picture_beside(stem: str, *folders: Path) -> Path | None:
     """The picture of this name without its ending."""
     candidates = (folder / f"{stem}{end}" for folder in folders for end in IMAGE_SUFFIXES)
@@ -331,60 +322,23 @@ def _yolo(place: str) -> tuple[list[_Picture], list[str] | None]:
     return pictures, names or None
 
 
-class TableRow(NamedTuple):
-    """A line of a CSV file: where it stands, its picture, its cells by lower-case column."""
-
-    where: str
-    picture: Path
-    cells: dict[str, str]
-
-
-def table_columns(file: Path) -> list[str]:
-    """The columns of a CSV file, in lower case; commas, semicolons or tabs between them."""
-    return list(_table(file)[0])
-
-
-def table_rows(file: Path) -> list[TableRow]:
-    """The lines below the first; pictures are told relative to the file's folder.
-
-    Raises:
-        ValueError: it is no such table.
-    """
-    columns, reader = _table(file)
-    rows = []
-    try:
-        for cells in reader:
-            if any(cells):
-                named = dict(zip(columns, map(str.strip, cells), strict=False))
-                path = as_path(file.parent, named.get("path", ""))
-                rows.append(TableRow(f"{file}:{reader.line_num}", path, named))
-    except csv.Error as error:
-        raise ValueError(f"{file}:{reader.line_num}: {error}.") from error
-    return rows
-
-
-def _table(file: Path) -> tuple[list[str], Any]:
-    lines = read_text(file).splitlines(keepends=True)
-    first = lines[0] if lines else ""
-    reader = csv.reader(lines, delimiter=max(",;\t", key=first.count))
-    return [column.strip().lower() for column in next(reader, [])], reader
-
-
 def _csv(place: str) -> tuple[list[_Picture], None]:
-    file, columns = Path(place), ("path", "class", "ymin", "xmin", "ymax", "xmax")
+    file, needed = Path(place), ("path", "class", "ymin", "xmin", "ymax", "xmax")
+    table = read_table(file)
+    if missing := [name for name in needed if name not in table.columns]:
+        raise ValueError(f"{file} lacks the columns {', '.join(missing)}.")
     boxes: dict[str, list[_Box]] = {}
     frames: dict[Path, _Frame] = {}
-    if missing := [name for name in columns if name not in table_columns(file)]:
-        raise ValueError(f"{file} lacks the columns {', '.join(missing)}.")
-    for where, path, cells in table_rows(file):
+    for line, cells in table.rows:
+        where, path = f"{file}:{line}", as_path(file.parent, cells["path"])
         if not path.is_file():
             raise FileNotFoundError(f"{where}: {path} is not there.")
         of_picture = boxes.setdefault(str(path), [])
-        if not cells.get("class"):  # a picture without objects
+        if not cells["class"]:  # a picture without objects
             continue
         if path not in frames:
             frames[path] = _frame(path, (0, 0), where)
-        edges = [_number(cells.get(name), where) for name in columns[2:]]
+        edges = [_number(cells[name], where) for name in needed[2:]]
         of_picture.append(_Box(where, cells["class"], _fractions(edges, frames[path])))
     return list(boxes.items()), None
 

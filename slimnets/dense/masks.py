@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slimnets.dense.annotations import BACKGROUND, picture_beside, with_lists
+from slimnets.dense.annotations import BACKGROUND, picture_beside
 from slimnets.dense.losses import IGNORED
+from slimnets.dense.split_names import with_lists
 from slimnets.dense.texts import read_text
 from tflite.images import is_hidden, shown_size
 

@@ -132,6 +132,16 @@ def test_yolos_splits_may_be_inside_of_images_and_labels(tmp_path):
     assert source.splits["val"].objects[0][1].tolist() == [1]
 
 
+@pytest.mark.parametrize("folder", ["train", "train2017"])
+def test_a_list_of_classes_may_stand_above_its_splits_however_those_are_called(tmp_path, folder):
+    for split in (folder, "val"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / split / "a.png")
+        (tmp_path / split / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    assert data.load(f"yolo:{tmp_path}").class_names == ("cat", "dog")
+
+
 def test_a_class_that_only_validation_has_is_refused(tmp_path):
     voc(tmp_path / "train", {"a": ["cat"]})
     voc(tmp_path / "val", {"b": ["fox"]})

@@ -41,7 +41,7 @@ def table(tmp_path):
 
     def write(*rows, head="path,label", encoding="utf-8"):
         for number, row in enumerate(rows):
-            path, label = (cell.strip() for cell in row.split(head[4])[:2])
+            path, label = (cell.strip(' "') for cell in row.split(head[4])[:2])
             if path and "gone" not in path:
                 (tmp_path / path).parent.mkdir(exist_ok=True)
                 (tmp_path / path).write_bytes(picture(int(label == "dog"), number))
@@ -83,6 +83,7 @@ def test_a_table_may_say_the_splits_as_a_spreadsheet_writes_it(table):
         (["a.png,"], "path,label", "line 2: no label"),
         (["a.png,cat,dev"], "path,label,split", "line 2: split must be train, val or test.*'dev'"),
         (["a.png,cat,val", "b.png,dog,val"], "path,label,split", "no row of split train, only"),
+        (["a.png,cat", '"b.png,dog'], "path,label", "line 3: unexpected end of data"),
         ([], "path,label", "no rows below"),
         (["b.png,dog"], "file,class", "must name the columns path and label"),
         (["a.png,cat", "b.png,cat"], "path,label", r"one class only \(cat\)"),

@@ -245,6 +245,12 @@ def test_a_table_may_have_semicolons_and_capitals(folder):
     np.testing.assert_allclose(slimnets.read_annotations(source).objects[0].boxes, [BOX])
 
 
+def test_a_table_whose_quotation_mark_is_not_closed_is_refused_not_cut_short(folder):
+    source = table(folder, '"a.jpg,cat,10,20,20,60')
+    with pytest.raises(ValueError, match=r"boxes\.csv, line 3: unexpected end of data"):
+        slimnets.read_annotations(source)
+
+
 def test_yolos_polygons_have_boxes_and_pictures_without_a_file_have_none(folder):
     source = yolo(folder, line="0 0.25 0.3 0.75 0.25 0.5 0.5")
     (folder / "empty.txt").unlink()
