@@ -10,11 +10,11 @@ SOURCE is one of
   tfds:NAME         a set of TensorFlow Datasets (pip install tensorflow-datasets)
   builtin:digits, mnist, fashion_mnist, cifar10, cifar100
 for detectors (ssdlite) and segmenters (lraspp, deeplab_v3) one of
-  voc:FOLDER        Pascal VOC: Annotations/ and JPEGImages/, or .xml files beside the pictures
-  coco:FILE,FOLDER  COCO's JSON and the pictures' folder; coco:FOLDER of train/, valid/
-  yolo:FOLDER       images/, labels/ and classes.txt or data.yaml
+  voc:FOLDER        Pascal VOC: annotations/ and images/, or .xml files beside the pictures
+  coco:FILE,FOLDER  COCO's JSON and the pictures' folder; coco:FOLDER of annotations/ or of splits
+  yolo:FOLDER       images/, labels/ and classes.txt or data.yaml; yolo:FILE.yaml
   csv:FILE          with the columns path, class, ymin, xmin, ymax, xmax in pixels
-  masks:FOLDER      images/, masks/ of PNGs with class numbers, and classes.txt
+  masks:FOLDER      images/, masks/ of PNGs with class numbers, and classes.txt, or CVAT's colours
   builtin:scenes    digits on photographs, boxes and masks
 and NAME one of `slimnets models`. What else a training needs is chosen to suit them, or stands in a
 recipe: a Python file with get_config(), or the name of one that comes with slimnets: cifar10,

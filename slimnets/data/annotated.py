@@ -6,7 +6,7 @@ becomes splits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,26 +15,39 @@ from absl import logging
 
 from slimnets.data.pictures import VAL_FRACTION, check_few_are_bad
 from slimnets.data.splits import Annotated, Source, stratified_order
+from slimnets.dense import coco, yolo_names
 from slimnets.dense.annotations import Annotations, read_annotations
+from slimnets.dense.box_table import EDGES, box_table
 from slimnets.dense.masks import read_masks
+from slimnets.dense.places import BOXES, MASKS, PICTURES, inner
 from slimnets.dense.split_names import split_name
-from slimnets.dense.texts import as_path, read_table, read_text
+from slimnets.dense.texts import as_path, read_text
 from tflite.images import look_at
 
-# Lists of pictures in Pascal VOC's folders.
-_VOC_LISTS = {"voc": "Main", "masks": "Segmentation"}
+_SPLITS = ("train", "val", "test")
+# The file with the boxes in each split's folder.
+_ONE_FILE = {"coco": "*.json", "csv": "*.csv"}
+# What of images/train and labels/train a split is told by; the other folder is found by it.
+_WITH_SPLITS_INSIDE = {"yolo": PICTURES, "voc": BOXES, "masks": MASKS}
+# Where lists of pictures are: Pascal VOC's, and darknet's.
+_LISTS = {"voc": "ImageSets/Main", "masks": "ImageSets/Segmentation", "yolo": "."}
+# What a split's list is called; the first that there is counts.
+_LIST_NAMES = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
 
 
 def load(kind: str, path: str) -> Source:
     """Reads a folder or file of annotations.
 
-    A folder may have train/ and val/ (or valid/, test/ beside) that each are one; Pascal VOC's may
-    list its splits in ImageSets/. Else a fifth of the pictures becomes "val", the rare classes in
-    both. Boxes that are wrong are left out and told; so are pictures that cannot be read.
+    A folder may have train/ and val/ (or valid/, test/ beside) that each are one, or have them
+    inside of images/ and labels/; annotations/ may have a JSON file a split. Pascal VOC's may list
+    its splits in ImageSets/, YOLO's in train.txt and val.txt. Else a fifth of the pictures becomes
+    "val", the rare classes in both. Boxes that are wrong are left out and told; so are pictures
+    that cannot be read.
 
     Args:
         kind: "voc", "coco", "yolo", "csv" or "masks".
-        path: as of `slimnets.read_annotations`; of masks the folder.
+        path: as of `slimnets.read_annotations`; of masks the folder; of YOLO also Ultralytics'
+            data.yaml.
 
     Raises:
         ValueError: as `read_annotations` and `read_masks`; no boxes to train on; a class in another
@@ -49,50 +62,82 @@ def load(kind: str, path: str) -> Source:
         parts[split] = part
         skipped += left_out
         names = names or found
-    if kind in _VOC_LISTS and set(parts) == {"train"}:
-        parts = _listed(Path(path).expanduser(), _VOC_LISTS[kind], parts["train"]) or parts
-    if kind == "csv":
+    if kind in _LISTS and set(parts) == {"train"}:
+        parts = _listed(Path(path).expanduser() / _LISTS[kind], parts["train"]) or parts
+    if kind == "csv" and set(parts) == {"train"}:
         parts = _told(Path(path).expanduser(), parts["train"])
+    for line in skipped[:20]:
+        logging.warning("left out: %s", line)
     if "val" not in parts:
         parts = {**_held_out(name, parts.pop("train")), **parts}
     if kind != "masks":
         _check_classes(name, names, parts)
-    for line in skipped[:20]:
-        logging.warning("left out: %s", line)
     return Source(name, names, parts, tuple(skipped))
 
 
-def has_boxes(file: str) -> bool:
-    """Whether a CSV file's columns are those of boxes."""
-    path, edges = Path(file).expanduser(), {"ymin", "xmin", "ymax", "xmax"}
-    return path.is_file() and {"class", *edges} <= {*read_table(path).columns}
+def has_boxes(path: str) -> bool:
+    """Whether a CSV file's columns, or those of a folder's first, are those of boxes."""
+    place = Path(path).expanduser()
+    if place.is_dir():
+        place = next((Path(one) for one in _splits_in(place, "*.csv").values()), place)
+    return place.is_file() and {"class", *EDGES} <= {*box_table(place).columns}
 
 
 def _places(kind: str, path: str) -> dict[str, str]:
     """Split → where it is; "train" first."""
     root = Path(path).expanduser()
+    if kind == "yolo" and root.suffix.lower() in (".yaml", ".yml"):
+        return _of_yaml(root)
     if not root.is_dir():
         return {"train": str(root)}
-    # Ultralytics' folders have the splits inside of images/ and labels/.
-    inner = root / "labels" if kind == "yolo" and (root / "labels" / "train").is_dir() else root
-    folders = {split_name(one.name): one for one in sorted(inner.iterdir()) if one.is_dir()}
+    if kind in _ONE_FILE and (found := _splits_in(root, _ONE_FILE[kind])):
+        return found if kind == "csv" else {n: f"{f},{Path(f).parent}" for n, f in found.items()}
+    if kind == "coco":
+        return {name: str(file) for name, file in coco.files_of(root).items()}
+    folders = _split_folders(root)
+    if "train" not in folders and (part := inner(root, _WITH_SPLITS_INSIDE.get(kind, ()))):
+        folders = _split_folders(part)
     if "train" not in folders:
-        return {"train": _json(root) if kind == "coco" else str(root)}
-    places = {name: folders[name] for name in ("train", "val", "test") if name in folders}
-    if inner != root:
-        return {name: f"{root},{place.name}" for name, place in places.items()}
-    return {n: _json(place) if kind == "coco" else str(place) for n, place in places.items()}
+        return {"train": str(root)}
+    return {name: str(folders[name]) for name in _SPLITS if name in folders}
 
 
-def _json(folder: Path) -> str:
-    """The one COCO file in a folder of pictures."""
-    found = sorted(folder.glob("*.json"))
-    if len(found) != 1:
+def _split_folders(root: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in sorted(one for one in root.iterdir() if one.is_dir()):
+        name = split_name(folder.name)
+        if name is not None and name in found:
+            raise ValueError(
+                f"{root}: both {found[name].name}/ and {folder.name}/ may be the {name} split; "
+                "rename or move one."
+            )
+        if name is not None:
+            found[name] = folder
+    return found
+
+
+def _splits_in(root: Path, pattern: str) -> dict[str, str]:
+    """Split → the one file of this pattern in its folder; empty where train/ has none."""
+    files = {name: sorted(one.glob(pattern)) for name, one in _split_folders(root).items()}
+    if not files.get("train"):
+        return {}
+    for found in files.values():
+        if len(found) > 1:
+            raise ValueError(
+                f"{found[0].parent} has {len(found)} {pattern[1:]} files; which has its boxes?"
+            )
+    return {name: str(files[name][0]) for name in _SPLITS if files.get(name)}
+
+
+def _of_yaml(file: Path) -> dict[str, str]:
+    """Split → its folder and the list of names, of Ultralytics' data.yaml."""
+    folders = yolo_names.split_folders(file)
+    if "train" not in folders:
         raise ValueError(
-            f"{folder} has {len(found)} .json files; give the one with the boxes, as "
-            "coco:FILE.json,FOLDER."
+            f"{file} tells no folder of train that is there; give the one of images/ and labels/, "
+            "as yolo:FOLDER."
         )
-    return f"{found[0]},{folder}"
+    return {name: f"{folders[name]},{file}" for name in _SPLITS if name in folders}
 
 
 def _boxes(
@@ -145,39 +190,52 @@ def _readable(place: str, part: Annotated) -> tuple[Annotated, list[str]]:
     return part.select(np.flatnonzero([not one for one in problems])), bad
 
 
-def _listed(root: Path, folder: str, whole: Annotated) -> dict[str, Annotated]:
-    """The splits that VOC's lists tell; empty where there are none."""
-    place = root / "ImageSets" / folder
-    lists = {name: place / f"{name}.txt" for name in ("train", "val", "test")}
-    if not (lists["train"].is_file() and lists["val"].is_file()):
+def _listed(folder: Path, whole: Annotated) -> dict[str, Annotated]:
+    """The splits that lists tell; empty where there are none, or that of train alone."""
+    lists = {
+        name: next((file for one in called if (file := folder / f"{one}.txt").is_file()), None)
+        for name, called in _LIST_NAMES.items()
+    }
+    lists = {name: file for name, file in lists.items() if file is not None}
+    if "train" not in lists or len(lists) == 1:
         return {}
-    stems = {Path(image).stem: index for index, image in enumerate(whole.images)}
-    parts = {}
+    stems: dict[str, list[Path]] = {}
+    for image in map(Path, whole.images):
+        stems.setdefault(image.stem, []).append(image)
+    order, parts = {Path(image): index for index, image in enumerate(whole.images)}, {}
     for name, file in lists.items():
-        lines = read_text(file).splitlines() if file.is_file() else []
-        words = [_stem(line, stems) for line in lines if line.strip()]
-        chosen = [stems[word] for word in words if word in stems]
-        if words and not chosen and name != "test":
-            raise ValueError(f"{file} names {words[0]!r} and others, which have no annotations.")
-        if missing := len(words) - len(chosen):
-            logging.warning("%d of the %d in %s have no annotations", missing, len(words), file)
+        lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+        found = [_picture_of(line.replace("\\", "/"), stems) for line in lines]
+        chosen = [order[image] for image in found if image is not None]
+        if lines and not chosen and name != "test":
+            raise ValueError(f"{file} names {lines[0]!r} and others, which have no annotations.")
+        if missing := len(lines) - len(chosen):
+            logging.warning("%d of the %d in %s have no annotations", missing, len(lines), file)
         if chosen:
             parts[name] = whole.select(np.array(chosen))
-    return parts if {"train", "val"} <= set(parts) else {}
+    return parts if "train" in parts and len(parts) > 1 else {}
 
 
-def _stem(line: str, stems: Mapping[str, int]) -> str:
-    """The picture that a line of a list names, perhaps as a file, perhaps before a number."""
-    name = line.strip().replace("\\", "/").rpartition("/")[2]
+def _picture_of(line: str, stems: Mapping[str, list[Path]]) -> Path | None:
+    """What a line of a list names, perhaps as a file, perhaps before a number; of pictures of one
+    name, the one in the folders that it tells."""
+    above, _, name = line.rpartition("/")
     for word in (name, Path(name).stem, name.split()[0]):
         if word in stems:
-            return word
-    return name
+            told = Path(above).parts[::-1]
+            return max(stems[word], key=lambda image: _alike(image.parent.parts[::-1], told))
+    return None
+
+
+def _alike(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many items they begin with are the same."""
+    pairs = zip(first, second, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def _told(file: Path, whole: Annotated) -> dict[str, Annotated]:
     """The splits that a table's column split tells; all of it as "train" where there is none."""
-    table = read_table(file)
+    table = box_table(file)
     if "split" not in table.columns:
         return {"train": whole}
     said: dict[str, str] = {}

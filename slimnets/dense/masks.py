@@ -1,7 +1,7 @@
 """Class maps as annotation tools write them: a picture, and a PNG of its size beside it.
 
 A pixel of the PNG is its class's number, grey or an index into a palette, as in Pascal VOC; 255
-counts for nothing.
+counts for nothing. It may be a colour that CVAT's labelmap.txt tells.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slimnets.dense.annotations import BACKGROUND, picture_beside
+from slimnets.dense.annotations import BACKGROUND
 from slimnets.dense.losses import IGNORED
-from slimnets.dense.split_names import with_lists
+from slimnets.dense.places import MASKS, PICTURES, files_below, inner, twin, with_lists
 from slimnets.dense.texts import read_text
-from tflite.images import is_hidden, shown_size
+from slimnets.dense.written import picture_beside
+from tflite.images import shown_size
 
-_PICTURES, _MASKS = ("images", "JPEGImages"), ("masks", "SegmentationClass")
-_LISTS = ("classes.txt", "labels.txt")
+_COLOURS = "labelmap.txt"
+_LISTS = ("classes.txt", "labels.txt", "class_names.txt", _COLOURS)
 
 
 class Masks(NamedTuple):
@@ -39,7 +40,8 @@ def read_masks(folder: str | os.PathLike, class_names: Sequence[str] | None = No
     Args:
         folder: has images/ and masks/ (or JPEGImages/ and SegmentationClass/), files of the same
             names in both, and classes.txt: a line a value, 0 first, and so "background" first where
-            there is one. Without it, classes are called by their numbers, 0 "background".
+            there is one; or CVAT's labelmap.txt. Without, classes are called by their numbers, 0
+            "background". It may also be a folder in masks/, of a split that images/ has, too.
         class_names: those that count, in place of classes.txt (the training's, for a validation
             set).
 
@@ -49,28 +51,40 @@ def read_masks(folder: str | os.PathLike, class_names: Sequence[str] | None = No
         FileNotFoundError: a folder or a picture is not there.
     """
     root = Path(folder)
-    pictures, masks = (_first(root, names) for names in (_PICTURES, _MASKS))
-    found = sorted(
-        file
-        for file in masks.iterdir()
-        if file.suffix.lower() == ".png" and not is_hidden(file.name)
-    )
+    masks = inner(root, MASKS) or root
+    pictures = twin(masks, MASKS, PICTURES)
+    if pictures is None:
+        raise FileNotFoundError(
+            f"{root} has no folder masks/ beside images/: masks are read from these, or from "
+            "SegmentationClass/ and JPEGImages/."
+        )
+    found = files_below(masks, (".png",))
     if not found:
         raise FileNotFoundError(f"no PNG files in {masks}: a mask is called as its picture.")
     files = []
     for mask in found:
-        path = picture_beside(mask.stem, pictures)
+        path = picture_beside(mask.stem, pictures / mask.parent.relative_to(masks))
         if path is None:
-            raise FileNotFoundError(f"{mask}: there is no picture {mask.stem}.jpg or the like.")
+            raise FileNotFoundError(
+                f"{mask}: there is no picture {mask.stem}.jpg or the like; a mask is called as its "
+                "picture."
+            )
         files.append(str(path))
     names = tuple(class_names or _listed(root))
     with ThreadPoolExecutor() as pool:
-        largest = max(pool.map(_checked, files, found, repeat(len(names))))
+        seen = sorted(set().union(*pool.map(_checked, files, found, repeat(len(names)))))
+    largest = max(seen, default=0)
     if not largest and class_names is None:
         raise ValueError(
             f"the masks in {masks} hold no class but 0 (and {IGNORED}, which counts for nothing): "
             "number the classes 1, 2, …; what is white (255) in a mask of black and white is to be "
             "1."
+        )
+    if not names and len(seen) <= largest / 2:
+        raise ValueError(
+            f"the masks in {masks} hold the classes {', '.join(map(str, seen[:10]))} and no others "
+            f"up to {largest}: number them 1, 2, …, or name all in {root / _LISTS[0]}, a line a "
+            "number from 0 on."
         )
     if not names:
         names = ("background", *map(str, range(1, largest + 1)))
@@ -81,7 +95,7 @@ def read_mask(path: str | os.PathLike | np.ndarray) -> np.ndarray:
     """The classes of a PNG's pixels, uint8 (height, width); an array is what it is.
 
     Raises:
-        ValueError: it has colours, or cannot be read.
+        ValueError: it has colours without a name, or cannot be read.
     """
     from PIL import Image
 
@@ -89,24 +103,52 @@ def read_mask(path: str | os.PathLike | np.ndarray) -> np.ndarray:
         return path
     try:
         with Image.open(path) as picture:
-            if picture.mode not in ("P", "L", "1"):
-                raise ValueError(
-                    f"the mask {path} is a picture of mode {picture.mode}: a mask holds the number "
-                    "of each pixel's class, grey or with a palette, not its colour."
-                )
-            return np.asarray(picture).astype(np.uint8)
+            pixels = np.asarray(picture)
     except OSError as error:
         raise ValueError(f"the mask {path} cannot be read: {error}.") from error
+    if pixels.ndim == 3:
+        pixels = _of_colours(Path(path), picture.mode, pixels)
+    if int(pixels.max()) > IGNORED:
+        raise ValueError(f"the mask {path} has class {pixels.max()}; {IGNORED - 1} is the largest.")
+    return pixels.astype(np.uint8)
 
 
-def _first(root: Path, names: Sequence[str]) -> Path:
-    place = next((root / name for name in names if (root / name).is_dir()), None)
-    if place is None:
-        raise FileNotFoundError(
-            f"{root} has no folder {' or '.join(f'{name}/' for name in names)}: masks are read "
-            "from images/ and masks/, or from JPEGImages/ and SegmentationClass/."
+def _of_colours(path: Path, mode: str, pixels: np.ndarray) -> np.ndarray:
+    """The classes of pixels (height, width, channels): what a list says of them, or their grey."""
+    colours = pixels[..., : 3 if mode.startswith("RGB") else 1]
+    files = (folder / _COLOURS for folder in with_lists(path.parent))
+    file = next((file for file in files if file.is_file()), None)
+    if file is None and (colours == colours[..., :1]).all():
+        return colours[..., 0]
+    if file is None:
+        raise ValueError(
+            f"the mask {path} is a picture of mode {mode}: a mask holds the number of each pixel's "
+            f"class, grey or with a palette, not its colour, unless CVAT's {_COLOURS} tells these."
         )
-    return place
+    listed = _coloured(file)
+    classes = np.full(colours.shape[:2], len(listed))
+    for number, colour in enumerate(listed.values()):
+        classes[(colours == colour).all(-1)] = number
+    if (unknown := colours[classes == len(listed)]).size:
+        raise ValueError(
+            f"the mask {path} has the colour {','.join(map(str, unknown[0]))}, which {file} does "
+            "not list."
+        )
+    return classes
+
+
+def _coloured(file: Path) -> dict[str, list[int]]:
+    """Name → colour, of CVAT's list; the background, wherever it stands in it, first."""
+    try:
+        words = [line.split(":") for line in _lines(file) if not line.startswith("#")]
+        listed = {name: [int(part) for part in colour.split(",")] for name, colour, *_ in words}
+    except ValueError as error:
+        raise ValueError(f"{file} has no lines of the kind 'name:red,green,blue::'.") from error
+    return dict(sorted(listed.items(), key=lambda one: one[0].lower() not in BACKGROUND))
+
+
+def _lines(file: Path) -> list[str]:
+    return [line.strip() for line in read_text(file).splitlines() if line.strip()]
 
 
 def _listed(root: Path) -> tuple[str, ...]:
@@ -115,7 +157,7 @@ def _listed(root: Path) -> tuple[str, ...]:
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         return ()
-    names = tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
+    names = tuple(_coloured(file) if file.name == _COLOURS else _lines(file))
     at = [number for number, name in enumerate(names) if name.lower() in BACKGROUND]
     if at not in ([], [0]):
         raise ValueError(
@@ -127,8 +169,8 @@ def _listed(root: Path) -> tuple[str, ...]:
     return names
 
 
-def _checked(picture: str, mask: Path, count: int) -> int:
-    """The largest class of a mask that fits its picture."""
+def _checked(picture: str, mask: Path, count: int) -> set[int]:
+    """The classes in a mask that fits its picture."""
     pixels = read_mask(mask)
     try:
         *size, _ = shown_size(picture)
@@ -139,12 +181,12 @@ def _checked(picture: str, mask: Path, count: int) -> int:
             f"the mask {mask} is of {pixels.shape[0]}×{pixels.shape[1]} pixels, its picture of "
             f"{size[0]}×{size[1]} (height×width, as it is shown)."
         )
-    values = pixels[pixels != IGNORED]
-    largest = int(values.max()) if values.size else 0
+    values = set(np.unique(pixels).tolist()) - {IGNORED}
+    largest = max(values, default=0)
     if count and largest >= count:
         raise ValueError(
             f"the mask {mask} has class {largest}, and {count} are named, 0 to {count - 1} (and "
             f"{IGNORED} for what does not count). A list of names has a line for each value, that "
             "of 0, the background, too."
         )
-    return largest
+    return values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 # Words in a name that make it a split: train, Training, seg_train, train-images.
 _WORDS = {
@@ -21,8 +20,3 @@ def split_name(text: str) -> str | None:
     """ "train", "val" or "test", if a word of the text says so, and only one; else None."""
     found = {_WORDS[word] for word in re.split(r"[^a-z]+", text.lower()) if word in _WORDS}
     return found.pop() if len(found) == 1 else None
-
-
-def with_lists(folder: Path) -> tuple[Path, ...]:
-    """Where a list of classes may be: in the folder, and above one of a split."""
-    return (folder, folder.parent) if split_name(folder.name) else (folder,)

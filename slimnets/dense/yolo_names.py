@@ -1,36 +1,72 @@
-"""The names of YOLO's class numbers: classes.txt or obj.names, or Ultralytics' data.yaml."""
+"""The names of YOLO's class numbers: classes.txt, darknet's obj.names, Ultralytics' data.yaml."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from slimnets.dense.texts import read_text
+from tflite.images import is_hidden
 
-_LISTS = ("classes.txt", "obj.names", "labels.txt")
-_YAML = ("data.yaml", "data.yml", "dataset.yaml")
+_LISTS = ("classes.txt", "labels.txt", "_darknet.labels")
+_YAML = (".yaml", ".yml")
 # `- cat`, `0: cat`, perhaps in quotes, perhaps with a remark behind it.
 _ITEM = re.compile(r"""\s*(?:-|(\d+)\s*:)\s*(?:'([^']*)'|"([^"]*)"|([^#]*?))\s*(?:#.*)?$""")
 
 _MEMBER = re.compile(r"""\s*(?:(\d+)\s*:)?\s*(?:'([^']*)'|"([^"]*)"|([^,'"]+))\s*(?:,|$)""")
 
 
-def listed_names(*folders: Path) -> list[str]:
-    """The names in the first list that one of the folders has; empty where none has.
+def listed_names(*places: Path) -> list[str]:
+    """The names in the first list that one of the folders has, or that one of the places is; empty
+    where none has.
 
     Raises:
         ValueError: a data.yaml whose names are in no form that is known.
     """
-    for folder in folders:
-        for name in _LISTS:
-            if (file := folder / name).is_file():
-                lines = read_text(file).split("\n")
-                return [line.strip() for line in lines if line.strip()]
-        for name in _YAML:
-            if (file := folder / name).is_file():
-                return _of_yaml(file)
+    for file in chain.from_iterable(map(_lists, places)):
+        if file.suffix not in _YAML:
+            lines = read_text(file).split("\n")
+            return [line.strip() for line in lines if line.strip()]
+        if names := _of_yaml(file):
+            return names
     return []
+
+
+def has_key_points(*places: Path) -> bool:
+    """Whether a data.yaml says that lines go on behind a box, with the points of a pose."""
+    files = (file for file in chain.from_iterable(map(_lists, places)) if file.suffix in _YAML)
+    return any(re.search(r"^kpt_shape\s*:", read_text(file), re.MULTILINE) for file in files)
+
+
+def split_folders(file: Path) -> dict[str, Path]:
+    """The folders of pictures that a data.yaml tells for train, val and test, of those that are
+    there: relative to its `path`, which is relative to it, or to it, as Roboflow writes them."""
+    said = {key: _scalar(file, key) for key in ("path", "train", "val", "test")}
+    home = file.parent / said.pop("path")
+    found = {}
+    for name, text in said.items():
+        places = [top / text for top in (home, file.parent)]
+        places += [top / text.removeprefix("../") for top in (home, file.parent)]
+        place = next((one for one in places if text and one.is_dir()), None)
+        if place is not None:
+            found[name] = place
+    return found
+
+
+def _scalar(file: Path, key: str) -> str:
+    match = re.search(rf"^{key}\s*:[ \t]*([^#\n]*)", read_text(file), re.MULTILINE)
+    return match[1].strip().strip("'\"") if match else ""
+
+
+def _lists(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place] if place.is_file() else []
+    found = [place / name for name in _LISTS]
+    for pattern in ("*.names", "data.yaml", "dataset.yaml", "*.yaml", "*.yml"):
+        found += sorted(place.glob(pattern))
+    return [file for file in found if file.is_file() and not is_hidden(file.name)]
 
 
 def _of_yaml(file: Path) -> list[str]:

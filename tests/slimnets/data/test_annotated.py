@@ -1,5 +1,6 @@
 """Folders of boxes and masks as data sources: their splits, and what cannot be learned from."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,220 @@ def test_a_table_of_boxes_may_tell_splits(tmp_path):
         data.load(f"csv:{file}")
 
 
+# --- Folders as tools and archives make them ------------------------------------------------------
+
+# A cat in rows 10 to 19 and columns 10 to 29 of 40×40 pixels, in three tools' words.
+XML = (
+    "<annotation><filename>{0}.jpg</filename><object><name>cat</name><bndbox><ymin>11</ymin>"
+    "<xmin>11</xmin><ymax>20</ymax><xmax>30</xmax></bndbox></object></annotation>"
+)
+LINE = "1 0.5 0.375 0.5 0.25\n"
+ROWS = "filename,width,height,class,xmin,ymin,xmax,ymax\n" + "{}.jpg,40,40,cat,10,10,30,20\n" * 2
+BOX = [10 / 40, 10 / 40, 20 / 40, 30 / 40]
+
+
+def json_of(*names):
+    return json.dumps(
+        {
+            "categories": [{"id": 0, "name": "cat"}, {"id": 5, "name": "cat"}],
+            "images": [{"id": n, "file_name": name} for n, name in enumerate(names)],
+            "annotations": [
+                {"id": n, "image_id": n, "category_id": 5, "bbox": [10, 10, 20, 10]}
+                for n in range(len(names))
+            ],
+        }
+    )
+
+
+def written(folder, files):
+    """Text files, and pictures of 40×40 pixels."""
+    for name, text in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.suffix == ".jpg":
+            Image.new("RGB", (40, 40)).save(place)
+        else:
+            place.write_text(text)
+
+
+def of(pattern, *stems, text=""):
+    return {pattern.format(stem): text.replace("{0}", stem) for stem in stems}
+
+
+# What is loaded, the files, and the splits that they tell.
+LAYOUTS = {
+    "Kaggle's small letters": (
+        "voc:.",
+        {**of("images/{}.jpg", *"abc"), **of("annotations/{}.xml", *"abc", text=XML)},
+        {},
+    ),
+    "XML that is called otherwise than its picture": (
+        "voc:.",
+        {
+            **of("images/{}.jpg", *"abc"),
+            **{f"annotations/{n}.xml": XML.format(stem) for n, stem in enumerate("abc")},
+        },
+        {},
+    ),
+    "CVAT's sub-folders": (
+        "voc:.",
+        {**of("JPEGImages/x/{}.jpg", *"abc"), **of("Annotations/x/{}.xml", *"abc", text=XML)},
+        {},
+    ),
+    "VOC2007's lists": (
+        "voc:.",
+        {
+            **of("JPEGImages/{}.jpg", *"abc"),
+            **of("Annotations/{}.xml", *"abc", text=XML),
+            "ImageSets/Main/trainval.txt": "b\nc\n",
+            "ImageSets/Main/test.txt": "a\n",
+        },
+        {"test": "a"},
+    ),
+    "COCO's own": (
+        "coco:.",
+        {
+            **of("train2017/{}.jpg", *"ab"),
+            **of("val2017/{}.jpg", "c"),
+            "annotations/instances_train2017.json": json_of("a.jpg", "b.jpg"),
+            "annotations/instances_val2017.json": json_of("c.jpg"),
+            "annotations/captions_val2017.json": "{}",
+        },
+        {"train": "ab", "val": "c"},
+    ),
+    "CVAT's COCO": (
+        "coco:annotations/instances_default.json",
+        {
+            **of("images/default/{}.jpg", *"abc"),
+            "annotations/instances_default.json": json_of("a.jpg", "b.jpg", "c.jpg"),
+        },
+        {},
+    ),
+    "Label Studio's, on another computer": (
+        "coco:result.json,images",
+        {
+            **of("images/{}.jpg", *"abc"),
+            "result.json": json_of(*(f"/data/upload/1/{stem}.jpg" for stem in "abc")),
+        },
+        {},
+    ),
+    "darknet's and CVAT's": (
+        "yolo:.",
+        {
+            **of("obj_train_data/{}.jpg", *"abc"),
+            **of("obj_train_data/{}.txt", *"abc", text=LINE),
+            "obj.names": "dog\ncat\n",
+        },
+        {},
+    ),
+    "lists of pictures": (
+        "yolo:.",
+        {
+            **of("images/{}.jpg", *"abc"),
+            **of("labels/{}.txt", *"abc", text=LINE),
+            "train.txt": "./images/c.jpg\ndata/images/b.jpg\n",
+            "valid.txt": "./images/a.jpg\n",
+            "pets.yaml": "train: train.txt\nval: valid.txt\nnames: [dog, cat]\n",
+        },
+        {"train": "cb", "val": "a"},
+    ),
+    "folders inside, and names beside the texts": (
+        "yolo:.",
+        {
+            **of("images/x/{}.jpg", *"ab"),
+            **of("images/{}.jpg", "c"),
+            **of("labels/x/{}.txt", *"ab", text=LINE),
+            **of("labels/{}.txt", "c", text=LINE),
+            "labels/classes.txt": "dog\ncat\n",
+        },
+        {},
+    ),
+    "Ultralytics' data.yaml elsewhere": (
+        "yolo:my.yaml",
+        {
+            **of("pets/train/images/{}.jpg", *"ab"),
+            **of("pets/val/images/{}.jpg", "c"),
+            **of("pets/train/labels/{}.txt", *"ab", text=LINE),
+            **of("pets/val/labels/{}.txt", "c", text=LINE),
+            "my.yaml": "path: pets  # here\ntrain: ../train/images\nval: 'val/images'\n"
+            "names:\n  0: dog\n  1: cat\n",
+        },
+        {"train": "ab", "val": "c"},
+    ),
+    "key points behind the box": (
+        "yolo:.",
+        {
+            **of("{}.jpg", *"abc"),
+            **of("{}.txt", *"abc", text=LINE.strip() + " 0.9 0.9 0.1 0.1\n"),
+            "data.yaml": "kpt_shape: [2, 2]\nnames: [dog, cat]\n",
+        },
+        {},
+    ),
+    "TensorFlow's table": (
+        "csv:boxes.csv",
+        {
+            **of("{}.jpg", *"abc"),
+            "boxes.csv": ROWS.split("\n")[0]
+            + "".join(f"\n{stem}.jpg,80,80,cat,20,20,60,40" for stem in "abc"),
+        },
+        {},
+    ),
+    "Roboflow's tables": (
+        "csv:.",
+        {
+            **of("train/{}.jpg", *"ab"),
+            **of("valid/{}.jpg", "c"),
+            "train/_annotations.csv": ROWS.format("a", "b"),
+            "valid/_annotations.csv": ROWS.format("c", "c"),
+        },
+        {"train": "ab", "val": "c"},
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_folder_is_read_as_tools_leave_it(tmp_path, monkeypatch, layout):
+    source, files, splits = LAYOUTS[layout]
+    written(tmp_path, files)
+    monkeypatch.chdir(tmp_path)
+    found = data.load(source)
+    stems = {
+        name: {Path(image).stem for image in part.images} for name, part in found.splits.items()
+    }
+    assert {name: stems[name] for name in splits} == {n: set(told) for n, told in splits.items()}
+    assert sorted("".join(map("".join, stems.values()))) == [*"abc"]
+    assert found.skipped == ()
+    for part in found.splits.values():
+        for boxes, kinds in part.objects:
+            np.testing.assert_allclose(boxes[0], BOX, atol=1e-6)
+            assert {found.class_names[kind] for kind in kinds} == {"cat"}
+
+
+@pytest.mark.parametrize("box", ["0.1,0.1,0.9,0.9", "0,0,1,1"])
+def test_fractions_where_pixels_belong_are_refused(tmp_path, box):
+    written(tmp_path, of("{}.jpg", *"ab"))
+    table = "path,class,ymin,xmin,ymax,xmax\n" + f"a.jpg,cat,{box}\nb.jpg,cat,{box}\n"
+    (tmp_path / "boxes.csv").write_text(table)
+    with pytest.raises(ValueError, match=r"no box reaches beyond 1.*boxes\.csv:2; .* in pixels"):
+        data.load(f"csv:{tmp_path / 'boxes.csv'}")
+
+
+def test_a_box_that_reaches_a_little_beyond_its_picture_is_cut_to_it(tmp_path):
+    written(tmp_path, {**of("{}.jpg", *"ab"), **of("{}.txt", *"ab", text="0 0.9 0.5 0.4 0.5\n")})
+    source = data.load(f"yolo:{tmp_path}")
+    assert source.skipped == ()
+    np.testing.assert_allclose(
+        source.splits["train"].objects[0][0], [[0.25, 0.7, 0.75, 1]], atol=1e-6
+    )
+
+
+def test_two_folders_of_one_split_are_told(tmp_path):
+    voc(tmp_path / "train", {"a": ["cat"]})
+    voc(tmp_path / "training", {"b": ["cat"]})
+    with pytest.raises(ValueError, match="both train/ and training/ may be the train split"):
+        data.load(f"voc:{tmp_path}")
+
+
 def masks(folder, values, size=(6, 4)):
     for name in ("images", "masks"):
         (folder / name).mkdir(exist_ok=True)
@@ -160,7 +375,7 @@ def test_a_table_of_boxes_is_told_from_one_of_labels_by_its_columns(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
     table = tmp_path / "boxes.csv"
     table.write_text(
-        "path,class,ymin,xmin,ymax,xmax\na.png,cat,0,0,4,4\nb.png,cat,0,0,4,4\na.png,cat,0,0,9,4\n"
+        "path,class,ymin,xmin,ymax,xmax\na.png,cat,0,0,4,4\nb.png,cat,0,0,4,4\na.png,cat,0,0,20,4\n"
     )
     source = data.load(f"csv:{table}")
     assert source.class_names == ("cat",)
