@@ -8,8 +8,7 @@ travels in the model, in the configuration of its first layer.
 
 import base64
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from tflite.files import flatbuffer
 from tflite.images import ImageInput
 from tflite.quantizing.convolutions import Convolution, drop_unused
 from tflite.quantizing.execution import activations, constant, shape_of
+from tflite.quantizing.operator_options import OPTIONS
 
 if TYPE_CHECKING:
     import keras
@@ -28,10 +28,6 @@ _MOST_BYTES = 1 << 26
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _MOVES = ("RESHAPE", "SLICE", "STRIDED_SLICE", "SPLIT", "TRANSPOSE", "SQUEEZE", "MAX_POOL_2D")
 _PROBABILITIES = ("SOFTMAX", "LOGISTIC")
-_ACTIVATIONS = {0: None, 1: "relu", 2: "relu1", 3: "relu6", 4: "tanh"}
-_PADDINGS = {0: "same", 1: "valid"}
-
-Options = Mapping[str, Any]
 
 
 def trainable_model(
@@ -181,7 +177,7 @@ def _convolution(layer: Convolution, name: str, sparse: bool, clusters: bool) ->
     from tflite import quantized_layers as made
 
     tensors = layer.flat.subgraphs[0].tensors
-    options = _OPTIONS[layer.kind](layer.flat, layer.operator)
+    options = OPTIONS[layer.kind](layer.flat, layer.operator)
     return made.FakeQuantizedConvolution(
         layer.kind,
         options,
@@ -221,10 +217,10 @@ def _operation(
 ) -> Any:
     from tflite import quantized_layers as made
 
-    if kind not in _OPTIONS:
+    if kind not in OPTIONS:
         raise ValueError(
             f"training aware of quantization does not know the operator {kind} ({name}); known "
-            f"are {', '.join(_OPTIONS)}."
+            f"are {', '.join(OPTIONS)}."
         )
     tensors = flat.subgraphs[0].tensors
     read = [_step(tensors[i]) for i in activations(flat, operator)]
@@ -234,7 +230,7 @@ def _operation(
         steps = [None] * len(steps)
     shapes = _constants(flat, operator, kind)
     return made.FakeQuantizedOperation(
-        kind, _OPTIONS[kind](flat, operator), shapes, steps, name=name
+        kind, OPTIONS[kind](flat, operator), shapes, steps, name=name
     )
 
 
@@ -327,162 +323,3 @@ def _numbers(variable: Any) -> np.ndarray:
     import keras
 
     return keras.ops.convert_to_numpy(variable)
-
-
-# --- What a file says of its operators' options --------------------------------------------------
-
-
-def _activation(operator: schema.OperatorT) -> str | None:
-    return _ACTIVATIONS[operator.builtinOptions.fusedActivationFunction]
-
-
-def _integers(flat: schema.ModelT, operator: schema.OperatorT, place: int) -> list[int]:
-    tensor = flat.subgraphs[0].tensors[operator.inputs[place]]
-    return [int(i) for i in np.reshape(constant(flat, tensor), -1)]
-
-
-def _sliding(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    options = operator.builtinOptions
-    return {
-        "strides": [int(options.strideH), int(options.strideW)],
-        "padding": _PADDINGS[options.padding],
-        "dilation": [int(options.dilationHFactor), int(options.dilationWFactor)],
-        "activation": _activation(operator),
-    }
-
-
-def _pooling(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    options = operator.builtinOptions
-    return {
-        "window": [int(options.filterHeight), int(options.filterWidth)],
-        "strides": [int(options.strideH), int(options.strideW)],
-        "padding": _PADDINGS[options.padding],
-        "activation": _activation(operator),
-    }
-
-
-def _of_two(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    return {"activation": _activation(operator)}
-
-
-def _dense(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    keeps = bool(operator.builtinOptions.keepNumDims)
-    return {"keeps_dimensions": keeps, "activation": _activation(operator)}
-
-
-def _reducing(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    axes = _integers(flat, operator, 1)
-    return {"axes": axes, "keepdims": bool(operator.builtinOptions.keepDims)}
-
-
-def _shape(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    return {"shape": list(shape_of(flat.subgraphs[0].tensors[operator.outputs[0]]))}
-
-
-def _resizing(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    options = operator.builtinOptions
-    return {
-        "size": _integers(flat, operator, 1),
-        "align_corners": bool(options.alignCorners),
-        "half_pixel_centers": bool(options.halfPixelCenters),
-    }
-
-
-def _slice(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    begin, size = _integers(flat, operator, 1), _integers(flat, operator, 2)
-    ends = [None if n == -1 else b + n for b, n in zip(begin, size, strict=True)]
-    return {
-        "bounds": [
-            [None, None, None],
-            *([b, e, 1] for b, e in zip(begin[1:], ends[1:], strict=True)),
-        ]
-    }
-
-
-def _strided_slice(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    options = operator.builtinOptions
-    if options.ellipsisMask or options.newAxisMask or options.shrinkAxisMask:
-        raise ValueError("training aware of quantization knows no STRIDED_SLICE that drops axes.")
-    parts = zip(*(_integers(flat, operator, place) for place in (1, 2, 3)), strict=True)
-    bounds = [
-        [
-            None if options.beginMask >> axis & 1 else begin,
-            None if options.endMask >> axis & 1 else end,
-            step,
-        ]
-        for axis, (begin, end, step) in enumerate(parts)
-    ]
-    return {"bounds": [[None, None, None], *bounds[1:]]}
-
-
-def _padding(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    widths = _integers(flat, operator, 1)
-    return {"widths": [widths[i : i + 2] for i in range(0, len(widths), 2)]}
-
-
-def _joining(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    return {"axis": int(operator.builtinOptions.axis), "activation": _activation(operator)}
-
-
-def _splitting(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    (axis,) = _integers(flat, operator, 0)
-    return {"count": int(operator.builtinOptions.numSplits), "axis": axis}
-
-
-def _axes(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    return {"axes": _integers(flat, operator, 1)}
-
-
-def _slope(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    return {"slope": float(operator.builtinOptions.alpha)}
-
-
-def _requantizing(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    """From int8 to int8, XNNPACK multiplies by a whole number of 256ths (its `qs8-vcvt`)."""
-    tensors = [flat.subgraphs[0].tensors[int(i)] for i in (operator.inputs[0], operator.outputs[0])]
-    if any(flatbuffer.type_name(tensor) != "int8" for tensor in tensors):
-        return {}
-    scale, into = (float(tensor.quantization.scale[0]) for tensor in tensors)
-    return {"scale": scale, "into": into, "multiplier": round(256 * scale / into) / 256}
-
-
-def _none(flat: schema.ModelT, operator: schema.OperatorT) -> Options:
-    return {}
-
-
-_OPTIONS: Mapping[str, Callable[[schema.ModelT, schema.OperatorT], Options]] = MappingProxyType(
-    {
-        "ADD": _of_two,
-        "AVERAGE_POOL_2D": _pooling,
-        "CONCATENATION": _joining,
-        "CONV_2D": _sliding,
-        "DEPTHWISE_CONV_2D": _sliding,
-        "DEQUANTIZE": _none,
-        "FULLY_CONNECTED": _dense,
-        "HARD_SWISH": _none,
-        "LEAKY_RELU": _slope,
-        "LOGISTIC": _none,
-        "MAXIMUM": _none,
-        "MAX_POOL_2D": _pooling,
-        "MEAN": _reducing,
-        "MINIMUM": _none,
-        "MUL": _of_two,
-        "PAD": _padding,
-        "PRELU": _none,
-        "QUANTIZE": _requantizing,
-        "RELU": _none,
-        "RELU6": _none,
-        "RESHAPE": _shape,
-        "RESIZE_BILINEAR": _resizing,
-        "RESIZE_NEAREST_NEIGHBOR": _resizing,
-        "SLICE": _slice,
-        "SOFTMAX": _none,
-        "SPLIT": _splitting,
-        "SQUEEZE": _shape,
-        "STRIDED_SLICE": _strided_slice,
-        "SUB": _of_two,
-        "SUM": _reducing,
-        "TANH": _none,
-        "TRANSPOSE": _axes,
-    }
-)
