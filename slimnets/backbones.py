@@ -19,7 +19,7 @@ from slimnets.arguments import check_input_shape
 from slimnets.network import end_points, finish
 from slimnets.weights import remembered
 from slimnets.weights.families import backbone_of, families
-from slimnets.weights.loading import source_network, source_requirements
+from slimnets.weights.requirements import source_network, source_requirements
 from slimnets.weights.variants import Variant
 from tflite.hints import did_you_mean
 from tflite.images import Preprocessing

@@ -18,7 +18,8 @@ from slimnets.arg_scope import arg_scope as scope_of_call
 from slimnets.arguments import check_arguments, check_input_shape
 from slimnets.builder import EndPoints, build_body, check_image_batch, check_multiplier
 from slimnets.conv_defs import make_divisible
-from slimnets.weights.loading import chosen_source, load_for_building, source_requirements
+from slimnets.weights.loading import load_for_building
+from slimnets.weights.requirements import chosen_source, source_requirements
 
 
 def image_input(input_shape: Sequence[int | None], inputs: Any = None) -> Any:

@@ -74,8 +74,9 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
 
     info = model_info(name)
     running.start_keras()
-    from slimnets.weights.loading import chosen_source, load, source_requirements
+    from slimnets.weights.loading import load
     from slimnets.weights.matching import ON_COMMAND_LINE
+    from slimnets.weights.requirements import chosen_source, source_requirements
 
     size = options.input_size or info.size
     source = chosen_source(source, info.builder, input_shape=(size, size, 3), **info.options)
