@@ -16,18 +16,13 @@ import numpy as np
 
 from tflite import keras_models, targets
 from tflite.files import flatbuffer, writing
-from tflite.files.metadata import (
-    Metadata,
-    append_labels,
-    attach,
-    check_labels,
-    image_input,
-    read_metadata,
-)
+from tflite.files.labels import check_labels
+from tflite.files.metadata import Metadata, read_metadata
+from tflite.files.metadata_writing import append_labels, attach
 from tflite.files.signature import set_signature
 from tflite.files.sparse import with_sparse_weights
 from tflite.hints import did_you_mean
-from tflite.images import ImageInput
+from tflite.images import ImageInput, image_input
 from tflite.measuring import acceptance
 from tflite.measuring.agreement import relative_error
 from tflite.measuring.reports import ConversionReport, price_of, report_on

@@ -14,7 +14,9 @@ from tflite import keras_models
 from tflite.converter import check_options, make
 from tflite.files import detection_operator, flatbuffer, writing
 from tflite.files.detection_operator import OUTPUT_NAMES, RAW_NAMES, Choice
-from tflite.files.metadata import Metadata, append_labels, attach, check_labels
+from tflite.files.labels import check_labels
+from tflite.files.metadata import Metadata
+from tflite.files.metadata_writing import append_labels, attach
 from tflite.files.signature import set_signature
 from tflite.litert import open_interpreter
 from tflite.runtime import dequantize

@@ -296,6 +296,75 @@ class ImageInput(Preprocessing):
         return images * np.float32(self.std) + np.float32(self.mean)
 
 
+def image_input(preprocessing: Any, shape: tuple[int, int, int]) -> ImageInput:
+    """An `ImageInput` from a preprocessing object, in units of pixels.
+
+    Args:
+        preprocessing: has `value_range`, `mean` and `std` (one number or one a channel) and may
+            have `size`, `crop_fraction`, `interpolation` and `keep_aspect_ratio`: pixels are first
+            scaled from 0..255 to `value_range`, then (x - mean) / std.
+        shape: the network's (height, width, channels).
+
+    Raises:
+        TypeError: it lacks an attribute.
+        ValueError: the number of channels or the size disagrees with the network; an impossible
+            range, std or interpolation.
+    """
+    missing = [name for name in ("mean", "std", "value_range") if not hasattr(preprocessing, name)]
+    if missing:
+        raise TypeError(
+            f"preprocessing must have the attributes mean, std and value_range; "
+            f"{type(preprocessing).__name__} lacks {', '.join(missing)}."
+        )
+    height, width, channels = shape
+    size = tuple(getattr(preprocessing, "size", (height, width)))
+    if size != (height, width):
+        raise ValueError(
+            f"preprocessing makes images of {size[0]}x{size[1]}, but the model takes "
+            f"{height}x{width}."
+        )
+    low, high = preprocessing.value_range
+    mean = per_channel(preprocessing.mean, channels, "mean")
+    std = per_channel(preprocessing.std, channels, "std")
+    if not high > low or min(std) <= 0:
+        raise ValueError(
+            f"preprocessing needs value_range[0] < value_range[1] and std > 0, got "
+            f"{(low, high)} and {std}."
+        )
+    interpolation = str(getattr(preprocessing, "interpolation", "bilinear"))
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"preprocessing.interpolation must be one of {', '.join(INTERPOLATIONS)}, got "
+            f"{interpolation!r}."
+        )
+    unit = 255 / (high - low)
+    return ImageInput(
+        size=(height, width),
+        mean=tuple((m - low) * unit for m in mean),
+        std=tuple(s * unit for s in std),
+        crop_fraction=float(getattr(preprocessing, "crop_fraction", 1.0)),
+        interpolation=interpolation,
+        keep_aspect_ratio=bool(getattr(preprocessing, "keep_aspect_ratio", False)),
+    )
+
+
+def per_channel(value: Any, channels: int, name: str) -> tuple[float, ...]:
+    """One number, or one for each of `channels`, as one for each.
+
+    Raises:
+        ValueError: another number of them; `name` says of what.
+    """
+    values = tuple(float(v) for v in np.atleast_1d(value))
+    if len(values) == 1:
+        return values * channels
+    if len(values) != channels:
+        raise ValueError(
+            f"preprocessing.{name} has {len(values)} values, but the model takes {channels} "
+            "channels."
+        )
+    return values
+
+
 # --- Reading -------------------------------------------------------------------------------------
 
 

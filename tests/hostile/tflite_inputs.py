@@ -12,7 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tests.helpers.flatgraph import FlatGraph, conv_options, depthwise_options, pool_options
 from tests.hostile.mutations import HOSTILE_FLOATS, spoil_bytes, spoil_tree
-from tflite.files import flatbuffer, metadata
+from tflite.files import flatbuffer, metadata_writing
+from tflite.files.metadata import PREPROCESSING_NAME, Metadata
+from tflite.files.metadata_schema import METADATA_NAME
 from tflite.images import ImageInput
 
 SUFFIX = ".tflite"
@@ -83,8 +85,8 @@ def _described(graph: FlatGraph, output: int) -> bytes:
     image = ImageInput(
         tuple(tensor.shape[1:3]), mean=(127.5,) * 3, std=(127.5,) * 3, crop_fraction=0.875
     )
-    metadata.attach(graph.model, metadata.Metadata(image, _LABELS, name="small"))
-    return metadata.append_labels(flatbuffer.pack(graph.model), _LABELS)
+    metadata_writing.attach(graph.model, Metadata(image, _LABELS, name="small"))
+    return metadata_writing.append_labels(flatbuffer.pack(graph.model), _LABELS)
 
 
 _BASES = (quantized_network(), float_network())
@@ -125,9 +127,9 @@ _FIELDS: dict[str, tuple[Any, ...]] = {
 
 
 def _spoil_metadata(model: schema.ModelT, rng: np.random.Generator) -> None:
-    entry = metadata.PREPROCESSING_NAME
+    entry = PREPROCESSING_NAME
     if rng.random() < 0.4:
-        entry = metadata.METADATA_NAME
+        entry = METADATA_NAME
         if rng.random() < 0.7:
             # Without the exact table, what MediaPipe's says is read.
             names = (flatbuffer.text(e.name) for e in model.metadata)

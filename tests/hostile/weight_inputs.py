@@ -238,7 +238,7 @@ def use(path: Path, rng: np.random.Generator) -> None:
     from slimnets.weights import download, keras_files, pth, safetensors_files
     from tests.hostile.running import attempts
     from tflite.files.keras_archive import check_keras_archive
-    from tflite.files.metadata import check_labels
+    from tflite.files.labels import check_labels
 
     def read_keras() -> None:
         with keras_files.open_file(path) as file:

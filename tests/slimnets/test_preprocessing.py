@@ -96,7 +96,7 @@ def test_one_image_a_list_and_a_batch_agree(pattern, tmp_path):
 
 
 def test_a_device_file_prepares_images_the_same_way(pattern):
-    from tflite.files.metadata import image_input
+    from tflite.images import image_input
 
     ours = preprocessing("mobilenet_v1")
     theirs = image_input(ours, (224, 224, 3))

@@ -16,7 +16,7 @@ import tflite
 from tests.helpers.closeness import assert_same_probabilities
 from tests.helpers.flatgraph import FlatGraph
 from tests.helpers.lively import lively
-from tflite.files.metadata import image_input
+from tflite.images import image_input
 
 HEIGHT, WIDTH = 24, 32
 LABELS = ("ant", "bee", "cat", "dog", "elk")

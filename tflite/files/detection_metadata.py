@@ -14,6 +14,7 @@ import flatbuffers
 import numpy as np
 
 from tflite.files.detection_operator import SCALES
+from tflite.files.metadata_schema import Writer
 
 NAME = "DETECTOR_METADATA"
 _IDENTIFIER = b"V001"
@@ -27,8 +28,8 @@ _COORDINATES = 4
 _VALUES_PER_KEYPOINT = 2
 
 
-def encode_outputs(writer: Any, labels: Sequence[str], labels_file: str) -> list[int]:
-    """The records of boxes, classes, scores and count, by `tflite.files.metadata`'s writer."""
+def encode_outputs(writer: Writer, labels: Sequence[str], labels_file: str) -> list[int]:
+    """The records of boxes, classes, scores and count, in their order."""
     named = _labels(writer, labels, labels_file, _TENSOR_VALUE_LABELS)
     return [
         _tensor(
@@ -43,7 +44,7 @@ def encode_outputs(writer: Any, labels: Sequence[str], labels_file: str) -> list
     ]
 
 
-def encode_raw_outputs(writer: Any, labels: Sequence[str], labels_file: str) -> list[int]:
+def encode_raw_outputs(writer: Writer, labels: Sequence[str], labels_file: str) -> list[int]:
     """The same of codes and scores."""
     named = _labels(writer, labels, labels_file, _TENSOR_AXIS_LABELS)
     codes = "Of each anchor: dy, dx, dh, dw, times 10, 10, 5, 5."
@@ -55,14 +56,14 @@ def encode_raw_outputs(writer: Any, labels: Sequence[str], labels_file: str) -> 
     ]
 
 
-def _corners(writer: Any) -> tuple[int, int]:
+def _corners(writer: Writer) -> tuple[int, int]:
     index = writer.reference(writer.builder.CreateNumpyVector(np.array(_ORDER, np.uint32)))
     return _BOUNDING_BOX, writer.table(
         3, {0: index, 1: writer.signed_byte(_BOUNDARIES), 2: writer.signed_byte(_RATIO)}
     )
 
 
-def _labels(writer: Any, labels: Sequence[str], file: str, kind: int) -> dict[int, Callable]:
+def _labels(writer: Writer, labels: Sequence[str], file: str, kind: int) -> dict[int, Callable]:
     if not labels:
         return {}
     about = "The class names, one a line; the background is none of them."
@@ -71,7 +72,7 @@ def _labels(writer: Any, labels: Sequence[str], file: str, kind: int) -> dict[in
 
 
 def _tensor(
-    writer: Any,
+    writer: Writer,
     name: str,
     description: str,
     labels: dict[int, Callable] | None = None,

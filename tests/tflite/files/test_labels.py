@@ -2,8 +2,7 @@
 
 import pytest
 
-from tflite.files.labels import read_labels
-from tflite.files.metadata import check_labels
+from tflite.files.labels import check_labels, read_labels
 
 NAMES = ("ant", "café au lait", "elk")
 

@@ -18,15 +18,10 @@ from skimage import data
 import tflite
 from tests.helpers.flatgraph import FlatGraph
 from tests.helpers.lively import lively
-from tflite.files.metadata import (
-    Metadata,
-    append_labels,
-    attach,
-    check_labels,
-    image_input,
-    read_metadata,
-)
-from tflite.images import ImageInput
+from tflite.files.labels import check_labels
+from tflite.files.metadata import Metadata, read_metadata
+from tflite.files.metadata_writing import append_labels, attach
+from tflite.images import ImageInput, image_input
 
 SIZE = 64
 LABELS = ("ant", "bee", "café", "dog", "elk", "fox", "gnu")

@@ -11,7 +11,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 import tflite
 from tests.helpers.flatgraph import FlatGraph, conv_options, depthwise_options, pool_options
-from tflite.files import flatbuffer, memory, metadata
+from tflite.files import flatbuffer, memory, metadata_writing
+from tflite.files.metadata import PREPROCESSING_NAME, Metadata, read_metadata
 from tflite.files.reading import open_file
 from tflite.images import ImageInput
 
@@ -281,7 +282,7 @@ def test_subgraphs_may_be_called_but_not_without_end():
 def described(**fields) -> bytes:
     graph = network()
     image = ImageInput(**({"size": (8, 8), "mean": (0.0,) * 3, "std": (1.0,) * 3} | fields))
-    metadata.attach(graph.model, metadata.Metadata(image))
+    metadata_writing.attach(graph.model, Metadata(image))
     return flatbuffer.pack(graph.model)
 
 
@@ -301,12 +302,12 @@ def described(**fields) -> bytes:
 )
 def test_what_a_file_says_of_its_images_is_possible(fields, words):
     data = described(std=(1.0,) * 3)
-    good = metadata.read_metadata(data).image
+    good = read_metadata(data).image
     assert good.size == (8, 8)
     model = flatbuffer.unpack(data)
     changed = vars(good) | fields
     content = json.dumps(changed, sort_keys=True).encode()
-    flatbuffer.set_metadata_entries(model, {metadata.PREPROCESSING_NAME: content})
+    flatbuffer.set_metadata_entries(model, {PREPROCESSING_NAME: content})
     for reader in (tflite.read_metadata, tflite.Predictor):
         with pytest.raises(ValueError, match=words):
             reader(flatbuffer.pack(model))
@@ -314,7 +315,7 @@ def test_what_a_file_says_of_its_images_is_possible(fields, words):
 
 def test_metadata_that_nest_without_end_are_refused():
     model = flatbuffer.unpack(described())
-    flatbuffer.set_metadata_entries(model, {metadata.PREPROCESSING_NAME: b"[" * 16_000})
+    flatbuffer.set_metadata_entries(model, {PREPROCESSING_NAME: b"[" * 16_000})
     with pytest.raises(ValueError, match="nests without end"):
         tflite.read_metadata(flatbuffer.pack(model))
 
