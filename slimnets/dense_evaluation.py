@@ -26,7 +26,8 @@ from tflite import progress
 from tflite.detector import Detection, Detector
 from tflite.files.detection_operator import is_detector
 from tflite.files.reading import open_file
-from tflite.images import Preprocessing, read_image
+from tflite.image_files import read_image
+from tflite.images import Preprocessing
 from tflite.keras_models import output_kind, task_of
 from tflite.predictor import Predictor
 

@@ -50,6 +50,7 @@ ALONE_BUT = {("data", "dense")}
 # Of tflite, what all of slimnets may import, and who may import the rest.
 TFLITE_LEAVES = (
     "tflite.images",
+    "tflite.image_files",
     "tflite.files.keras_archive",
     "tflite.files.writing",
     "tflite.hints",

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from slimnets.cli.outcomes import PartialFailure
 from slimnets.drawings import with_boxes, with_classes
-from tflite.images import read_image
+from tflite.image_files import read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -33,7 +33,7 @@ from slimnets.cli import UsageError, running
 from slimnets.cli.command_flags import Flags
 from slimnets.cli.objects import predict_objects
 from slimnets.cli.outcomes import PartialFailure
-from tflite.images import image_files
+from tflite.image_files import image_files
 
 if TYPE_CHECKING:
     from slimnets.evaluation import Classifier
@@ -218,7 +218,7 @@ def _save(prediction: dict[str, Any], place: Path) -> None:
 
     from slimnets.cli.answers import with_answer
     from tflite.files.writing import atomic_writer
-    from tflite.images import read_image
+    from tflite.image_files import read_image
 
     lines = [f"{found['name']}  {_shown(found)}" for found in prediction["classes"]]
     picture = with_answer(read_image(prediction["image"]).convert("RGB"), lines)

@@ -22,7 +22,7 @@ from slimnets.dense.masks import read_masks
 from slimnets.dense.places import BOXES, MASKS, PICTURES, inner
 from slimnets.dense.split_names import split_name
 from slimnets.dense.texts import as_path, read_text
-from tflite.images import look_at
+from tflite.image_files import look_at
 
 _SPLITS = ("train", "val", "test")
 # The file with the boxes in each split's folder.

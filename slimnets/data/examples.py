@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tflite.images import EncodedImage
+from tflite.image_files import EncodedImage
 
 # The length, its checksum; behind the record the checksum of it.
 _BEFORE, _AFTER = 12, 4

@@ -10,7 +10,7 @@ from absl import logging
 from slimnets.data import pictures
 from slimnets.data.splits import Source
 from slimnets.dense.split_names import split_name
-from tflite.images import IMAGE_SUFFIXES, each_image_file, image_files, is_hidden
+from tflite.image_files import IMAGE_SUFFIXES, each_image_file, image_files, is_hidden
 
 
 def load(path: str) -> Source:

@@ -12,7 +12,7 @@ from absl import logging
 
 from slimnets.data.splits import LOOKS, Source, Split, stratified_order
 from tflite import progress
-from tflite.images import EncodedImage, look_at
+from tflite.image_files import EncodedImage, look_at
 
 # (picture, label)
 Labelled = Sequence[tuple[str | EncodedImage, int]]

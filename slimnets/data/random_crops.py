@@ -9,7 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from slimnets.data.splits import Split
-from tflite.images import EncodedImage, Preprocessing, in_channels, read_image
+from tflite.image_files import EncodedImage, in_channels, read_image
+from tflite.images import Preprocessing
 
 _ATTEMPTS = 100
 # libjpeg decodes at a half, a quarter or an eighth of the size for less work.

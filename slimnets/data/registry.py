@@ -13,7 +13,8 @@ import numpy as np
 from slimnets.data import annotated, arrays, folder, scenes, table, tfds, tfrecord
 from slimnets.data.splits import Annotated, Source
 from tflite.hints import did_you_mean
-from tflite.images import Preprocessing, choose_files, in_turns, readable
+from tflite.image_files import choose_files, in_turns, readable
+from tflite.images import Preprocessing
 
 # What stands before the colon → what opens a source, given what stands behind it.
 SOURCES: Mapping[str, Callable[[str], Source]] = MappingProxyType(

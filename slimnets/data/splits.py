@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tflite.images import EncodedImage, Preprocessing
+from tflite.image_files import EncodedImage
+from tflite.images import Preprocessing
 
 # Up to here the resized pixels of a split are kept in memory; larger splits are read again every
 # epoch.

@@ -12,7 +12,7 @@ from slimnets.data import examples, pictures
 from slimnets.data.examples import Record
 from slimnets.data.splits import Source
 from slimnets.dense.split_names import split_name
-from tflite.images import is_hidden
+from tflite.image_files import is_hidden
 
 _LABELS = "labels.txt"
 # What TF-Slim calls label 0 of ImageNet, which no picture has.

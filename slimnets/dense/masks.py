@@ -20,7 +20,7 @@ from slimnets.dense.losses import IGNORED
 from slimnets.dense.places import MASKS, PICTURES, files_below, inner, twin, with_lists
 from slimnets.dense.texts import read_text
 from slimnets.dense.written import picture_beside
-from tflite.images import shown_size
+from tflite.image_files import shown_size
 
 _COLOURS = "labelmap.txt"
 _LISTS = ("classes.txt", "labels.txt", "class_names.txt", _COLOURS)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from slimnets.dense.split_names import split_name
-from tflite.images import is_hidden
+from tflite.image_files import is_hidden
 
 # In small letters; the first that there is counts.
 PICTURES = ("images", "jpegimages", "imgs", "img")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from PIL.Image import Transpose
 
-from tflite.images import IMAGE_SUFFIXES, shown_size
+from tflite.image_files import IMAGE_SUFFIXES, shown_size
 
 
 class Frame(NamedTuple):

@@ -8,7 +8,7 @@ from slimnets.dense.places import LABELS, PICTURES, files_below, inner, twin, wi
 from slimnets.dense.texts import read_text
 from slimnets.dense.written import Box, Picture, number, parts
 from slimnets.dense.yolo_names import has_key_points, listed_names
-from tflite.images import IMAGE_SUFFIXES
+from tflite.image_files import IMAGE_SUFFIXES
 
 
 def read(place: str) -> tuple[list[Picture], list[str] | None]:

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from slimnets.dense.texts import read_text
-from tflite.images import is_hidden
+from tflite.image_files import is_hidden
 
 _LISTS = ("classes.txt", "labels.txt", "_darknet.labels")
 _YAML = (".yaml", ".yml")

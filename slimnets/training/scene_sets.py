@@ -14,7 +14,8 @@ from slimnets.data import Annotated, Source
 from slimnets.dense.losses import IGNORED
 from slimnets.dense.masks import read_mask
 from slimnets.dense.views import augment_objects
-from tflite.images import Preprocessing, in_channels, read_image
+from tflite.image_files import in_channels, read_image
+from tflite.images import Preprocessing
 
 # (boxes, classes) of a picture, and its mask → name of an output → what it should be.
 Targets = Callable[[tuple[np.ndarray, np.ndarray], np.ndarray | None], Mapping[str, np.ndarray]]

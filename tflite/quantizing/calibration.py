@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tflite.images import choose_files, in_turns, readable
+from tflite.image_files import choose_files, in_turns, readable
 
 BUILTIN_SOURCES = ("builtin:digits",)
 FEWEST_IMAGES = 10

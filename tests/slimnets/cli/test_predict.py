@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from slimnets import cli, evaluation
-from tflite.images import read_image
+from tflite.image_files import read_image
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 FILE = "colours.tflite"

@@ -13,7 +13,8 @@ from slimnets.data import augmentation, mixing, pipeline
 from slimnets.data.splits import Source, Split
 from slimnets.training.config import check_config
 from slimnets.training.data_sets import class_weights
-from tflite.images import EncodedImage, Preprocessing
+from tflite.image_files import EncodedImage
+from tflite.images import Preprocessing
 
 SMALL = Preprocessing(size=(24, 24), crop_fraction=1.0)
 
