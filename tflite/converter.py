@@ -8,7 +8,7 @@ is run beside the Keras model; only then is it written.
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +22,19 @@ from tflite.files.metadata_writing import append_labels, attach
 from tflite.files.signature import set_signature
 from tflite.files.sparse import with_sparse_weights
 from tflite.hints import did_you_mean
-from tflite.images import ImageInput, image_input
+from tflite.images import ImageInput
 from tflite.measuring import acceptance
 from tflite.measuring.agreement import relative_error
 from tflite.measuring.reports import ConversionReport, price_of, report_on
 from tflite.micro.firmware import Firmware, write_firmware
 from tflite.quantizing import calibration as calibration_images
-from tflite.quantizing.effort import Outcome
+from tflite.quantizing import input_range, unfolding
+from tflite.quantizing.compressible import pruned_or_clustered
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import float_operators
 from tflite.quantizing.keeping import check_keep
 from tflite.quantizing.lowering import Lowered, lower
 from tflite.quantizing.tracing import INPUT_NAME
-from tflite.quantizing.unfolding import file_of
 from tflite.runtime import Session
 
 if TYPE_CHECKING:
@@ -45,16 +45,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _AGREEMENT_IMAGES = 64
-_NOISE_IMAGES = 4
-_CALIBRATED = ("int8", "int16x8")
+_PROBES = 4
 # The rewriting is exact up to float32's rounding, which leaves 1e-5 of the greatest output.
 _MOST_REWRITING_ERROR = 1e-4
 # A model of mixed precision rounds to 2**-8 (bfloat16) in every layer, and its file does not.
 _MOST_MIXED_ERROR = 0.1
-# Ranges that networks are trained with, as (low, high).
-_KNOWN_RANGES = ((-1.0, 1.0), (0.0, 1.0), (-0.5, 0.5), (0.0, 255.0))
-# Large enough a kernel, values so few and zeros so many that nobody came by them in plain training.
-_LARGE_KERNEL, _FEW_VALUES, _PRUNED = 1024, 64, 0.3
 _END_TYPES = {
     "float32": ("float32",),
     "float16": ("float32",),
@@ -165,12 +160,8 @@ def convert(
     model = keras_models.load(model_or_path)
     shape = keras_models.check(model)
     kept = _check_keep(keep, model, precision, device)
-    if sparse and not (precision == "float32" and device.reads_sparse_weights):
-        able = ", ".join(name for name, d in targets.TARGETS.items() if d.reads_sparse_weights)
-        raise ValueError(
-            f"sparse weights are for float32 files for {able}, not for {precision} for "
-            f"{device.name!r}; those are compressed by any archive instead."
-        )
+    if sparse:
+        _check_sparse(precision, device)
     labels = check_labels(labels, model.outputs[0].shape[-1])
     made = make(model, shape, device, form, calibration, preprocessing, optimize, effort, kept)
     lowered, image, images, doubts = made.lowered, made.image, made.images, made.doubts
@@ -218,7 +209,7 @@ class Made:
         doubts: what the user should know.
     """
 
-    lowered: Any
+    lowered: Lowered
     image: ImageInput | None
     images: np.ndarray | None
     samples: np.ndarray
@@ -244,25 +235,25 @@ def make(
     `detects`: the output is a detector's codes beside its probabilities.
     """
     precision, images = form.precision, None
-    aware = _awareness(model, form, device, kept)
-    if precision in _CALIBRATED:
+    aware = unfolding.lowered(model, form, device, kept)
+    if precision in input_range.CALIBRATED:
         keras_models.check_calibratable(model)
-    if calibration is not None or (precision in _CALIBRATED and not aware):
+    if calibration is not None or (precision in input_range.CALIBRATED and not aware):
         images = calibration_images.collect(calibration, shape)
-    image, doubts = _decide_input(preprocessing, shape, images)
-    doubts += _check_images(images, image, "float32" if aware else precision)
+    image, doubts = input_range.decide(preprocessing, shape, images)
+    doubts += input_range.check_images(images, image, "float32" if aware else precision)
     samples, source = images, "calibration images"
     if samples is None:
-        samples, source = _noise(image, shape), "seeded noise"
+        samples, source = input_range.noise(image, shape, _PROBES), "seeded noise"
     else:
-        keras_models.check_outputs(model, samples[:_NOISE_IMAGES])
+        keras_models.check_outputs(model, samples[:_PROBES])
     deployed, rewriting = model, ()
     if optimize and not aware:
-        deployed, rewriting, found = _deployed(model, device, form, samples[:_NOISE_IMAGES])
+        deployed, rewriting, found = _deployed(model, device, form, samples[:_PROBES])
         doubts += found
     lowered = aware or lower(deployed, form, image, images, effort, kept, detects)
     if precision == "int8" and effort != "fast" and not aware:
-        doubts += _check_compressible(model)
+        doubts += pruned_or_clustered(model)
     doubts += _check_float_operators(lowered.unkept or lowered.file, precision, device)
     return Made(lowered, image, images, samples, source, rewriting, doubts)
 
@@ -321,6 +312,16 @@ def _check_keep(
     return kept
 
 
+def _check_sparse(precision: str, device: targets.Target) -> None:
+    if precision == "float32" and device.reads_sparse_weights:
+        return
+    able = ", ".join(name for name, d in targets.TARGETS.items() if d.reads_sparse_weights)
+    raise ValueError(
+        f"sparse weights are for float32 files for {able}, not for {precision} for "
+        f"{device.name!r}; those are compressed by any archive instead."
+    )
+
+
 def _check_texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
     known = ("name", "description", "version", "author", "license")
     if metadata is not None and not isinstance(metadata, Mapping):
@@ -329,102 +330,6 @@ def _check_texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
     for name in texts:
         _check_choice("a key of metadata", name, known)
     return {name: str(value) for name, value in texts.items()}
-
-
-# --- The input ---------------------------------------------------------------------------------
-
-
-def _decide_input(
-    preprocessing: Any, shape: tuple[int, int, int], images: np.ndarray | None
-) -> tuple[ImageInput | None, list[str]]:
-    """How pixels become the model's input, as told or as images tell, and what was guessed."""
-    if preprocessing is not None:
-        image = image_input(preprocessing, shape)
-        # MediaPipe refuses a mean or std per channel, so the file has to do that by itself.
-        return replace(image, in_graph=not image.same_for_all_channels), []
-    if images is None:
-        return None, []
-    low, high = float(images.min()), float(images.max())
-    seen = f"no preprocessing was given: calibration images lie in {low:g}..{high:g}"
-    found = next((known for known in _KNOWN_RANGES if _fills(known, low, high)), None)
-    if found is None:
-        return None, [
-            f"{seen}, which fills none of the usual ranges: the input is quantized to just that, "
-            "and the file does not say how to prepare images. Pass preprocessing=."
-        ]
-    channels, std = shape[-1], 255 / (found[1] - found[0])
-    guess = ImageInput(shape[:2], mean=(-found[0] * std,) * channels, std=(std,) * channels)
-    return guess, [
-        f"{seen}, so the model is assumed to expect {found[0]:g}..{found[1]:g} for pixels 0..255. "
-        "Pass preprocessing= to be sure."
-    ]
-
-
-def _fills(known: tuple[float, float], low: float, high: float) -> bool:
-    """Whether images of this range are certain to be made for `known`: they all but reach its ends.
-
-    Images that a network was trained on in [-0.5, 0.5] lie inside [-1, 1] as well.
-    """
-    slack = 0.1 * (known[1] - known[0])
-    reaches = low <= known[0] + slack and high >= known[1] - slack
-    return reaches and known[0] <= low and high <= known[1]
-
-
-def _check_images(images: np.ndarray | None, image: ImageInput | None, precision: str) -> list[str]:
-    """Doubts about the calibration images; ValueError where they cannot be right."""
-    if images is None:
-        return []
-    if image is not None:
-        calibration_images.check_range(images, *image.range)
-    if precision not in _CALIBRATED:
-        return []
-    found = calibration_images.doubts(images)
-    if image is not None and not found:
-        found = calibration_images.range_doubts(images, *image.range)
-    return found
-
-
-def _check_compressible(model: "keras.Model") -> list[str]:
-    """What refitted weights undo: the zeros of pruning, the equal values of clustering."""
-    kernels = [each for each in model.weights if len(each.shape) > 1]
-    values = [np.asarray(each).ravel() for each in kernels]
-    values = [each for each in values if len(each) >= _LARGE_KERNEL]
-    count = sum(map(len, values))
-    zeros = sum(len(each) - np.count_nonzero(each) for each in values)
-    few = any(1 < len(np.unique(each[:_LARGE_KERNEL])) <= _FEW_VALUES for each in values)
-    if zeros <= _PRUNED * count and not few:
-        return []
-    what = f"{zeros / count:.0%} of its weights are zero" if not few else "its weights share values"
-    return [
-        f"the model looks pruned or clustered ({what}), which effort='fast' keeps in an int8 file "
-        "and any other does not: they fit each weight anew, and the file compresses less."
-    ]
-
-
-def _awareness(
-    model: "keras.Model", form: Form, device: targets.Target, kept: tuple[str, ...]
-) -> Lowered | None:
-    """The file that a quantization-aware model computes as; None of any other model."""
-    from tflite.quantized_layers import quantized_input
-
-    first = quantized_input(model)
-    if first is None:
-        return None
-    if form.precision != "int8" or device.name != first.target or form.batch_size != 1 or kept:
-        raise ValueError(
-            f"the model {model.name!r} is quantization-aware: it becomes an int8 file for "
-            f"{first.target!r} with a batch of 1 and nothing kept in float32, and no other. "
-            "Convert the model that it was made of."
-        )
-    file = file_of(model)
-    graph = flatbuffer.unpack(file).subgraphs[0]
-    ends = [flatbuffer.type_name(graph.tensors[i]) for i in (*graph.inputs, *graph.outputs)]
-    if ends != [form.input_type, form.output_type]:
-        raise ValueError(
-            f"the model {model.name!r} was made aware of a file with {' and '.join(ends)} at its "
-            f"ends, not {form.input_type} and {form.output_type}."
-        )
-    return Lowered(file, Outcome("training", "the steps that the model was trained with"))
 
 
 # --- The file ----------------------------------------------------------------------------------
@@ -487,13 +392,6 @@ def _guilty_pass(
         model, device.name, form.precision, batch_size=form.batch_size, after_pass=check
     )
     return found[0] if found else "building"
-
-
-def _noise(image: ImageInput | None, shape: tuple[int, int, int]) -> np.ndarray:
-    """What models are compared on for want of images."""
-    low, high = image.range if image is not None else _KNOWN_RANGES[0]
-    noise = np.random.default_rng(0).uniform(low, high, (_NOISE_IMAGES, *shape))
-    return noise.astype(np.float32)
 
 
 def _finish(data: bytes, metadata: Metadata) -> bytes:

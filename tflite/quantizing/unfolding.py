@@ -17,8 +17,12 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite.files import flatbuffer
 from tflite.images import ImageInput
 from tflite.quantizing.convolutions import Convolution, drop_unused
+from tflite.quantizing.effort import Outcome
+from tflite.quantizing.engine import Form
 from tflite.quantizing.execution import activations, constant, shape_of
+from tflite.quantizing.lowering import Lowered
 from tflite.quantizing.operator_options import OPTIONS
+from tflite.targets import Target
 
 if TYPE_CHECKING:
     import keras
@@ -91,6 +95,36 @@ def trainable_model(
         values.update(zip(map(int, operator.outputs), outputs, strict=True))
     first.skeleton = _pack(flat, layers)
     return keras.Model(entrance, values[int(graph.outputs[0])], name=name)
+
+
+def lowered(
+    model: "keras.Model", form: Form, device: Target, kept: Sequence[str]
+) -> Lowered | None:
+    """The file that a quantization-aware model computes as; None of any other model.
+
+    Raises:
+        ValueError: it was made for another form; the model is damaged or was changed.
+    """
+    from tflite.quantized_layers import quantized_input
+
+    first = quantized_input(model)
+    if first is None:
+        return None
+    if form.precision != "int8" or device.name != first.target or form.batch_size != 1 or kept:
+        raise ValueError(
+            f"the model {model.name!r} is quantization-aware: it becomes an int8 file for "
+            f"{first.target!r} with a batch of 1 and nothing kept in float32, and no other. "
+            "Convert the model that it was made of."
+        )
+    file = file_of(model)
+    graph = flatbuffer.unpack(file).subgraphs[0]
+    ends = [flatbuffer.type_name(graph.tensors[i]) for i in (*graph.inputs, *graph.outputs)]
+    if ends != [form.input_type, form.output_type]:
+        raise ValueError(
+            f"the model {model.name!r} was made aware of a file with {' and '.join(ends)} at its "
+            f"ends, not {form.input_type} and {form.output_type}."
+        )
+    return Lowered(file, Outcome("training", "the steps that the model was trained with"))
 
 
 def file_of(model: "keras.Model") -> bytes:
