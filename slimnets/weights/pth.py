@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slimnets.weights import restricted_pickle
-from slimnets.weights.wrappers import find_state_dict
+from slimnets.weights.wrappers import architecture, find_state_dict
 
 # What reading a damaged file can end in; zipfile raises RuntimeError where it is lost.
 _DAMAGE = (OverflowError, EOFError, RuntimeError, LookupError, TypeError, AttributeError)
@@ -103,10 +103,12 @@ class _Tensor:
 
 
 class Checkpoint(NamedTuple):
-    """A file's tensors, and where in it they were, if they are an averaged copy; else ""."""
+    """A file's tensors; where in it they were, if they are an averaged copy, else ""; what the
+    training calls the network, else ""."""
 
     arrays: dict[str, np.ndarray]
     average: str
+    architecture: str
 
 
 def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -140,7 +142,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         entries = _without_module(found.tensors)
         read_tensor = _tensor_reader(storage_bytes, order, len(data))
         arrays = {name: read_tensor(name, value) for name, value in entries.items()}
-        return Checkpoint(arrays, found.average)
+        return Checkpoint(arrays, found.average, architecture(checkpoint))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except _DAMAGE as error:

@@ -31,7 +31,7 @@ from slimnets.weights.matching import Entry
 from slimnets.weights.namings import KerasNaming
 from slimnets.weights.prefixes import is_average
 from slimnets.weights.variants import Variant
-from slimnets.weights.wrappers import find_state_dict
+from slimnets.weights.wrappers import architecture, find_state_dict
 from tflite.images import Preprocessing
 
 _KINDS = (
@@ -74,7 +74,8 @@ def read(model: Any, source: Any, stack: ExitStack) -> tuple[Reading, str, bool]
         return _read_mapping(model, tensors), f"model {source.name!r}", False
     if isinstance(source, Mapping):
         tensors, average = unwrapped(source)
-        return _read_mapping(model, tensors, average), f"{len(tensors)} arrays", False
+        reading = _read_mapping(model, tensors, average, architecture(source))
+        return reading, f"{len(tensors)} arrays", False
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"source must be {_KINDS}, a mapping or a model; got {source!r}.")
     name = os.fspath(source)
@@ -114,10 +115,11 @@ def _read_path(model: Any, path: Path, stack: ExitStack, called: str | None = No
 def read_torch(path: Path, kind: str) -> tuple[dict[str, np.ndarray], str, hub.Described]:
     """A file's arrays, which averaged copy they are, and what is known of them beside."""
     if kind == "safetensors":
-        arrays, average = safetensors_files.read_safetensors(path), ""
+        arrays, average, called = safetensors_files.read_safetensors(path), "", ""
     else:
-        arrays, average = pth.read_checkpoint(path)
-    return arrays, average, hub.described_beside(path) or hub.Described(path.name, None)
+        arrays, average, called = pth.read_checkpoint(path)
+    described = hub.described_beside(path) or hub.Described(called or path.name, None)
+    return arrays, average, described
 
 
 def _read_mapping(

@@ -12,6 +12,7 @@ from slimnets.weights import families, file_kinds, keras_files, state_dicts, tf_
 from slimnets.weights.namings import StateDictNaming
 from slimnets.weights.readings import is_array, read_torch, shapes_of, unwrapped
 from slimnets.weights.variants import Variant
+from slimnets.weights.wrappers import architecture
 
 
 def chosen_source(source: Any, network: str | None = None, **options: Any) -> Any:
@@ -115,6 +116,7 @@ def _naming_of(source: Any) -> StateDictNaming | None:
         called = described.architecture
     if not isinstance(source, Mapping):
         return None
+    called = called or architecture(source)
     tensors, _ = state_dicts.unprefixed(unwrapped(source)[0])
     naming = state_dicts.find_naming(tensors)
     return timm_names.as_called(naming, called) if naming else None

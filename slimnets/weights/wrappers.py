@@ -62,6 +62,12 @@ def find_state_dict(checkpoint: Any, is_tensor: Callable[[Any], bool]) -> StateD
     return StateDict(numbers_too, found.path)
 
 
+def architecture(checkpoint: Any) -> str:
+    """What the training calls its network, as timm's and torchvision's do; "" where it does not."""
+    called = checkpoint.get("arch") if isinstance(checkpoint, Mapping) else None
+    return called if isinstance(called, str) else ""
+
+
 @dataclass(frozen=True)
 class _Search:
     is_tensor: Callable[[Any], bool]

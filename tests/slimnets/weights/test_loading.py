@@ -206,6 +206,20 @@ def test_a_prefix_of_the_features_alone_is_taken_off_too(fresh, state):
     assert carries(fresh, state)
 
 
+def test_a_checkpoint_that_timm_calls_tensorflows_pads_as_tensorflow():
+    kwargs = {"input_shape": (32, 32, 3), "depth_multiplier": 0.35, "num_classes": 3}
+    padded = slimnets.mobilenet_v3_small(use_explicit_padding=True, **kwargs)
+    tensors = export_torch(padded, names="timm")
+    checkpoint = {"arch": "tf_mobilenetv3_small_100", "epoch": 3, "state_dict": tensors}
+    assert "use_explicit_padding" in source_requirements(tensors)
+    assert "use_explicit_padding" not in source_requirements(checkpoint)
+    with pytest.raises(ValueError, match="by TensorFlow's SAME: build the model without"):
+        load_weights(padded, checkpoint)
+    built = slimnets.mobilenet_v3_small(weights=checkpoint, **kwargs)
+    assert not any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in built.layers)
+    assert {one.epsilon for one in built.layers if hasattr(one, "epsilon")} == {1e-3}
+
+
 def test_the_averaged_copy_of_two_is_taken_and_said(fresh, state, caplog):
     lively(fresh, seed=2)
     raw = {f"model.{name}": value + 1 for name, value in state.items()}

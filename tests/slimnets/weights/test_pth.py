@@ -275,6 +275,12 @@ def test_an_averaged_copy_is_preferred_and_said(tmp_path, key):
     assert checkpoint.average == key
 
 
+def test_what_a_training_calls_its_network_is_told(tmp_path):
+    body = mapping(arch=unicode("tf_mobilenetv3_large_100"), state_dict=PLAIN)
+    checkpoint = read_checkpoint(write_zip(tmp_path / "model_best.pth.tar", body, WEIGHTS))
+    assert checkpoint.architecture == "tf_mobilenetv3_large_100"
+
+
 def test_an_average_of_the_trained_weights_alone_keeps_the_other_statistics(tmp_path):
     shadow = mapping(decay=b"K\x01", shadow=mapping(**{"conv.weight": tensor("1", 4, [4], [1])}))
     body = mapping(model=PLAIN, ema=shadow)
