@@ -170,7 +170,8 @@ def _read_keras_application(model: Any, tensors: Mapping[str, Any], naming: Kera
 
 
 def _read_state_dict(model: Any, tensors: Mapping[str, Any], called: str) -> Reading:
-    tensors, prefix = state_dicts.unprefixed(tensors, model)
+    given = tensors
+    tensors, prefix = state_dicts.unprefixed(given, model)
     naming = state_dicts.find_naming(tensors) or state_dicts.naming_by_overlap(model, tensors)
     if naming is None:
         raise ValueError(
@@ -185,14 +186,20 @@ def _read_state_dict(model: Any, tensors: Mapping[str, Any], called: str) -> Rea
         if not state_dicts.is_counter(name) and not name.startswith(naming.ignored)
     }
     shapes = shapes_of(wanted)
+    entries = state_dicts.entries(model, naming, shapes)
+    needed = {entry.name for entry in entries}
+    # What stands beside a whole network is a loss's or a metric's; of half of one, its classifier.
+    whole = prefix and needed <= set(wanted)
+    beside = [name for name in wanted if name in given and name not in needed] if whole else []
     return Reading(
-        state_dicts.entries(model, naming, shapes),
-        wanted,
+        entries,
+        {name: v for name, v in wanted.items() if name not in beside},
         naming.is_classifier_name,
         state_dicts.looks_like(naming, shapes),
         lambda: state_dicts.check_built_alike(naming, model),
         _epsilons(model, naming.epsilon_of),
         state_dicts.classes(naming, shapes),
+        beside=beside,
         average=prefix if is_average(prefix) else "",
     )
 

@@ -206,6 +206,22 @@ def test_a_prefix_of_the_features_alone_is_taken_off_too(fresh, state):
     assert carries(fresh, state)
 
 
+def test_what_a_training_keeps_beside_its_network_is_left_and_told(fresh, state, caplog):
+    beside = {"criterion.weight": np.ones(10, np.float32), "train_acc.tp": np.ones(10, np.int64)}
+    load_weights(fresh, {**{f"model.{n}": v for n, v in state.items()}, **beside})
+    assert carries(fresh, state)
+    assert "everything but criterion.weight, train_acc.tp" in caplog.text
+
+
+def test_a_classifier_beside_the_rest_is_not_passed_over(fresh, state):
+    split = {n if n.startswith("classifier") else f"net.{n}": v for n, v in state.items()}
+    renamed = {n.replace("classifier.1", "fc"): v for n, v in split.items()}
+    load_weights(fresh, split)
+    assert carries(fresh, state)
+    with pytest.raises(ValueError, match=r"missing: classifier\.1.*\n.*unknown: fc\.weight"):
+        load_weights(fresh, renamed)
+
+
 def test_a_checkpoint_that_timm_calls_tensorflows_pads_as_tensorflow():
     kwargs = {"input_shape": (32, 32, 3), "depth_multiplier": 0.35, "num_classes": 3}
     padded = slimnets.mobilenet_v3_small(use_explicit_padding=True, **kwargs)
