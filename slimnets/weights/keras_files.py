@@ -63,7 +63,9 @@ def open_file(path: Path) -> Iterator[WeightFile]:
             described = keras_h5.layers(file) if older else ()
         except _DAMAGE as error:
             raise ValueError(f"{path} is not a readable weight file of Keras: {error}") from error
-        yield WeightFile(variables, {} if older else layers, older, described)
+        if older:
+            layers = {config["name"]: config for _, config in described if "name" in config}
+        yield WeightFile(variables, layers, older, described)
 
 
 def _open_hdf5(path: Path) -> Any:
@@ -131,6 +133,11 @@ def entries(model: Any, file: WeightFile) -> list[Entry]:
         for layer in weighted_layers(model)
         for index, variable in enumerate(layer.weights)
     ]
+
+
+def is_of_network(file: WeightFile, model: Any) -> bool:
+    """Whether layers in the file are called as the model's."""
+    return any(entry.name in file.tensors for entry in entries(model, file))
 
 
 def classes(file: WeightFile) -> int:

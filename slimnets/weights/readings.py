@@ -234,7 +234,7 @@ def _read_keras_file(model: Any, path: Path, stack: ExitStack) -> Reading:
         return _read_unnamed(model, file, path)
     layers = keras_applications.named(file.tensors)
     naming = keras_applications.find_naming(layers)
-    if naming is None and file.older:
+    if naming is None and file.older and not keras_files.is_of_network(file, model):
         layers = keras_applications.in_order(model, layers)
         naming = keras_applications.find_naming(layers)
     if naming is not None:

@@ -206,6 +206,15 @@ def test_a_prefix_of_the_features_alone_is_taken_off_too(fresh, state):
     assert carries(fresh, state)
 
 
+def test_a_network_of_ours_in_an_h5_file_is_read_by_its_names(model, fresh, tmp_path):
+    model.save(tmp_path / "ours.h5")
+    load_weights(fresh, tmp_path / "ours.h5")
+    assert all(np.array_equal(a, b) for a, b in zip(values(fresh), values(model), strict=True))
+    assert source_requirements(tmp_path / "ours.h5") == {"use_explicit_padding": True}
+    with pytest.raises(ValueError, match=r"has the padding 'valid'.*use_explicit_padding=True"):
+        load_weights(tiny(use_explicit_padding=False), tmp_path / "ours.h5")
+
+
 def test_what_a_training_keeps_beside_its_network_is_left_and_told(fresh, state, caplog):
     beside = {"criterion.weight": np.ones(10, np.float32), "train_acc.tp": np.ones(10, np.int64)}
     load_weights(fresh, {**{f"model.{n}": v for n, v in state.items()}, **beside})
