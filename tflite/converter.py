@@ -173,8 +173,8 @@ def convert(
 
     agreement = acceptance.agreement_of(model, data, samples[:_AGREEMENT_IMAGES])
     doubts += acceptance.check_agreement(agreement, precision, device)
-    if precision == "int8" and images is not None:
-        doubts += acceptance.check_noise(model, data, images, agreement)
+    if precision not in ("float32", "float16") and images is not None:
+        doubts += acceptance.check_noise(model, data, images, agreement, precision, device)
     report = report_on(
         data,
         precision,

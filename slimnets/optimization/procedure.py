@@ -22,7 +22,7 @@ from slimnets.optimization.awareness import quantize_aware
 from slimnets.optimization.bridge import from_tf_keras
 from slimnets.optimization.clustering import cluster
 from slimnets.optimization.methods import METHODS
-from slimnets.optimization.pruning import prune, pruning_step
+from slimnets.optimization.pruning import check_sparsity, prune, pruning_step
 from slimnets.optimization.selection import MOST_IMAGE_CHANNELS
 from tflite.converter import Conversion, convert
 from tflite.files import writing
@@ -100,7 +100,10 @@ def optimize(
     out = writing.check_writable(out)
     if out.suffix != ".keras":
         raise ValueError(f"{out}: the file to write ends in .keras.")
+    if out.resolve() == Path(path).resolve():
+        raise ValueError(f"{out} is the file to start from; write to another, to compare the two.")
     sidecar.check_place(out)
+    check_sparsity(sparsity)
     file, images = open_keras(path), data.load(source)
     _check_classes(file, images)
     training = _Training(file, images, epochs)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _GENTLER_THAN_INT8 = ("int16x8", "dynamic", "float16")
 # Rounding alone leaves 100 dB to a float32 file and 50 dB to a float16 one.
 _LEAST_FLOAT_SQNR_DB = 20
-_LEAST_INT8_SQNR_DB = 20
+_LEAST_INTEGER_SQNR_DB = 20
 _LEAST_TOP1_AGREEMENT = 0.8
 # Layers that a warning names.
 _NAMED = 3
@@ -59,19 +59,31 @@ def check_agreement(agreement: Agreement, precision: str, device: Target) -> lis
 
 
 def check_noise(
-    model: "keras.Model", data: bytes, images: np.ndarray, agreement: Agreement
+    model: "keras.Model",
+    data: bytes,
+    images: np.ndarray,
+    agreement: Agreement,
+    precision: str,
+    device: Target,
 ) -> list[str]:
-    """A doubt about an int8 file whose numbers are far off, though classes may be the same."""
+    """A doubt about a file of integers whose numbers are far off, though classes may be the
+    same."""
     step = 1 / 256 if flatbuffer.ends_in_probabilities(flatbuffer.unpack(data)) else 0.0
     # Probabilities come in steps; where most are smaller than one, rounding is all that is lost.
-    if agreement.sqnr_db >= _LEAST_INT8_SQNR_DB or agreement.mean_abs_error <= step:
+    if agreement.sqnr_db >= _LEAST_INTEGER_SQNR_DB or agreement.mean_abs_error <= step:
         return []
+    told = (
+        f"the {precision} file's outputs have an SQNR of {agreement.sqnr_db:.1f} dB beside "
+        f"Keras's, where {_LEAST_INTEGER_SQNR_DB} and more are usual"
+    )
+    if precision != "int8":
+        instead = " try precision 'float16'." if "float16" in device.precisions else ""
+        return [f"{told}: rounded to 8 bits, weights are not what they were.{instead}"]
     layers = quantization_report(model, data, images)
     lost = [layer.name for layer in layers.poor] or [layers.worst.name] if layers.worst else []
     more = f", and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
     where = f"; most is lost in {', '.join(lost[:_NAMED])}{more}" if lost else ""
     return [
-        f"the int8 file's outputs have an SQNR of {agreement.sqnr_db:.1f} dB beside Keras's, where "
-        f"{_LEAST_INT8_SQNR_DB} and more are usual{where}. tflite.quantization_report tells layer "
-        "by layer; try effort='high', or more calibration images like those of its use."
+        f"{told}{where}. tflite.quantization_report tells layer by layer; try effort='high', or "
+        "more calibration images like those of its use."
     ]

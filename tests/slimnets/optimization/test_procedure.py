@@ -84,6 +84,15 @@ def start(tmp_path_factory):
     return path
 
 
+def test_what_cannot_be_done_is_told_before_any_work(tmp_path):
+    tiny().save(tmp_path / "start.keras")
+    options = {"method": "prune", "source": "builtin:digits"}
+    with pytest.raises(ValueError, match=r"start\.keras is the file to start from; write to anot"):
+        optimize(tmp_path / "start.keras", tmp_path / "start.keras", **options)
+    with pytest.raises(ValueError, match="sparsity must lie between 0 and 1"):
+        optimize(tmp_path / "none.keras", tmp_path / "out.keras", sparsity=80.0, **options)
+
+
 @pytest.mark.slow
 def test_a_file_is_pruned_clustered_and_quantized_on_the_command_line(start, tmp_path, capsys):
     out = tmp_path / "small.keras"
