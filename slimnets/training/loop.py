@@ -66,8 +66,8 @@ def train(
         one an epoch).
 
     Raises:
-        ValueError: a wrong config or data set; a loss that is not a number; a checkpoint that is
-            damaged or does not fit the data.
+        ValueError: a wrong config or data set; another training in the folder; a loss that is not a
+            number; a checkpoint that is damaged or does not fit the data.
         OSError: workdir cannot be written; what was there before is unchanged.
         ConnectionError: another worker of the cluster has gone.
         Terminated: SIGTERM came, and a checkpoint was written (main thread only).
@@ -79,7 +79,7 @@ def train(
     # A cluster has to be joined before TensorFlow does anything.
     strategy = distribution.open_strategy(config)
     recipe.prepare_process(config)
-    with distribution.own_folder(workdir, config) as folder:
+    with distribution.own_folder(workdir, config) as folder, results.alone(folder):
         result = _train(config, folder, strategy, resume, load)
     return {**result, "checkpoint": str(workdir / results.BEST)}
 

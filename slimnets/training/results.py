@@ -7,9 +7,10 @@ before its own appear. What the same config left is no other run: it is gone on 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,35 @@ class Results:
     def remove(self, name: str) -> None:
         """Takes one of this run's files away that is of no more use."""
         (self.folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While the block runs, no other training works in the folder: of two, one would write its
+    model beside the other's class names.
+
+    Raises:
+        ValueError: another does. A process that was killed does not.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"another training is at work in {folder}; wait for its end, or give another "
+                "--workdir."
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def check_folder(folder: str | os.PathLike, flag: str = "--workdir") -> Path:

@@ -1,11 +1,13 @@
 """A run's files: they come together, and no run harms another's."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
 
-from slimnets.training.results import Results
+from slimnets.training.results import Results, alone
 
 
 def contents(folder):
@@ -78,3 +80,24 @@ def test_a_workdir_beside_the_splits_is_no_class(tmp_path):
     _check_outside(tmp_path / "run", f"folder:{tmp_path}")
     with pytest.raises(ValueError, match="lies inside the data"):
         _check_outside(tmp_path / "train" / "run", f"folder:{tmp_path}")
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from slimnets.training.results import alone
+with alone(Path(sys.argv[1])):
+    print("holding", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_of_two_trainings_in_one_folder_the_second_is_refused_until_the_first_is_gone(tmp_path):
+    words = [sys.executable, "-c", HOLDING, str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"holding\n"
+        with pytest.raises(ValueError, match="another training is at work in"), alone(tmp_path):
+            pass
+        other.kill()
+    with alone(tmp_path):
+        assert not [*tmp_path.iterdir()]
