@@ -90,8 +90,7 @@ def _read_call(call: Any, inputs: list[Value], weights: dict[int, list[np.ndarra
     if "training" in arguments[1]:  # inference overrides it, whatever the call said
         arguments[1]["training"] = False
     is_layer = isinstance(operation, keras.Layer)
-    if is_layer and id(operation) not in weights:
-        weights[id(operation)] = operation.get_weights()
+    own = _weights(operation, weights) if is_layer else []
     kind = type(operation).__name__
     config = _config(operation) if is_layer else {}
     # A method put on one object is not what the rewrites know of its class.
@@ -110,10 +109,17 @@ def _read_call(call: Any, inputs: list[Value], weights: dict[int, list[np.ndarra
         shapes=[tuple(tensor.shape) for tensor in call.outputs],
         source=operation,
         config=config or {},
-        weights=weights[id(operation)] if is_layer else [],
+        weights=own,
         call=arguments,
     )
-    return _name_activation(node) if "activation" in node.config else node
+    return _name_activation(node, weights) if "activation" in node.config else node
+
+
+def _weights(layer: Any, known: dict[int, list[np.ndarray]]) -> list[np.ndarray]:
+    """What the layer's weights were when it was first read."""
+    if id(layer) not in known:
+        known[id(layer)] = layer.get_weights()
+    return known[id(layer)]
 
 
 def _is_of_keras(operation: Any) -> bool:
@@ -130,11 +136,11 @@ def _config(layer: Any) -> dict[str, Any] | None:
         return None
 
 
-def _name_activation(node: Node) -> Node:
+def _name_activation(node: Node, weights: dict[int, list[np.ndarray]]) -> Node:
     """The node with an activation that Keras knows by name, or followed by one that does the rest.
 
     An activation can also be TensorFlow's function, a lambda or a layer, which a config either does
-    not hold or cannot give back.
+    not hold or cannot give back. A layer's weights (PReLU's) are those of the node's source, too.
     """
     function = getattr(node.source, "activation", None)
     if function is None or _is_called(node.config["activation"], function):
@@ -147,6 +153,9 @@ def _name_activation(node: Node) -> Node:
         return node
     node.config = {**node.config, "activation": "linear"}
     if isinstance(function, keras.Layer):
+        if not function.built:  # Keras does so when the model is first called with numbers
+            function.build(node.shape)
+        node.weights = node.weights[: len(node.source.weights) - len(function.weights)]
         after = Node(
             function.name,
             type(function).__name__,
@@ -154,7 +163,7 @@ def _name_activation(node: Node) -> Node:
             [node.shape],
             source=function,
             config=_config(function),
-            weights=function.get_weights(),
+            weights=_weights(function, weights),
         )
         if not after.config or not _is_of_keras(function):
             after.kind = f"custom.{after.kind}"
