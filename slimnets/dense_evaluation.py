@@ -28,7 +28,7 @@ from tflite.files.detection_operator import is_detector
 from tflite.files.reading import open_file
 from tflite.image_files import read_image
 from tflite.images import Preprocessing
-from tflite.keras_models import output_kind, task_of
+from tflite.keras_models import output_kind, task_of, unwrapped
 from tflite.predictor import Predictor
 
 _BATCH = 16
@@ -162,8 +162,9 @@ def _of_keras(file: KerasFile) -> KerasFile | KerasDetector | Segmenter:
         return KerasDetector(model, prepare, file.labels)
     if task == "classify":
         return file
+    network = unwrapped(model)
     return _segmenter(
-        lambda images: np.asarray(model.predict_on_batch(prepare(list(images)))),
+        lambda images: np.asarray(network.predict_on_batch(prepare(list(images)))),
         file.labels,
         model.outputs[0].shape[-1],
         output_kind(model),

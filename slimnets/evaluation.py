@@ -19,7 +19,14 @@ from slimnets.weights.remembered import plain_pixels
 from tflite import progress
 from tflite.files.labels import read_labels
 from tflite.images import Preprocessing
-from tflite.keras_models import check_input, check_output, load_file, output_kind, task_of
+from tflite.keras_models import (
+    check_input,
+    check_output,
+    load_file,
+    output_kind,
+    task_of,
+    unwrapped,
+)
 from tflite.runtime import softmax, whole_batches
 
 _BATCH = 64
@@ -292,10 +299,8 @@ def _guessed(model: Any, path: str | os.PathLike | None = None) -> Preprocessing
 
 
 def _keras_classifier(file: KerasFile) -> Classifier:
-
-    model, prepare = file.model, file.preprocessing
-    check_output(model)
-    gives = file.gives
+    check_output(file.model)
+    model, prepare, gives = unwrapped(file.model), file.preprocessing, file.gives
 
     def probabilities(images: Sequence[Any]) -> np.ndarray:
         outputs = np.asarray(model.predict_on_batch(prepare(images)), np.float32)

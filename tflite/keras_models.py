@@ -143,6 +143,16 @@ def _check_single(model: "keras.Model", kind: str, tensors: Sequence[Any]) -> No
         )
 
 
+def unwrapped(model: "keras.Model") -> "keras.Model":
+    """A model of one input and one output as one from array to array.
+
+    Its maker may have put either into a dictionary or a list, which it then takes or gives.
+    """
+    import keras
+
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
 def task_of(model: "keras.Model") -> str:
     """What a model does, by its outputs: "detect" with a detector's two heads, raw boxes and scores
     by name; "segment" with one map; "classify" with anything else."""
@@ -233,7 +243,7 @@ def check_calibratable(model: "keras.Model") -> None:
 
 def check_outputs(model: "keras.Model", images: np.ndarray) -> None:
     """Raise a ValueError where the model gives NaN for these images, float32 (N, H, W, C)."""
-    outputs = np.asarray(model(images, training=False), np.float32)
+    outputs = np.asarray(unwrapped(model)(images, training=False), np.float32)
     if np.isnan(outputs).any():
         raise ValueError(
             f"{type(model).__name__} {model.name!r} gives NaN for calibration images, although all "

@@ -81,6 +81,17 @@ def test_a_model_that_ends_in_logits_gives_probabilities_too():
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 
 
+def test_a_model_may_give_its_output_in_a_dictionary():
+    images = keras.Input((8, 8, 3))
+    scores = keras.layers.Dense(3)(keras.layers.Flatten()(images))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    bare, wrapped = (
+        evaluation.open_classifier(keras.Model(images, outputs, name="mobilenet_v1"))
+        for outputs in (scores, {"scores": scores})
+    )
+    assert (wrapped.probabilities(pictures) == bare.probabilities(pictures)).all()
+
+
 def test_a_single_sigmoid_is_the_probability_of_the_second_of_two_classes():
     flat = [keras.Input((8, 8, 3)), keras.layers.Flatten()]
     model = keras.Sequential([*flat, keras.layers.Dense(1, "sigmoid")], name="mobilenet_v1")

@@ -129,3 +129,13 @@ def test_a_file_of_an_ensemble_answers_as_the_ensemble_does(mix):
     file = tflite.convert(model, precision="float32")
     found = tflite.Predictor(file.bytes).predict(IMAGES, preprocessed=True)
     np.testing.assert_allclose(found, model.predict_on_batch(IMAGES), atol=1e-5)
+
+
+def test_a_model_in_dictionaries_is_converted_as_the_bare_one():
+    images = keras.Input((16, 16, 3), name="picture")
+    x = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(images)
+    scores = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+    bare = tflite.convert(keras.Model(images, scores, name="net"), calibration=IMAGES)
+    model = keras.Model({"picture": images}, {"scores": scores}, name="net")
+    assert tflite.convert(model, calibration=IMAGES).bytes == bare.bytes
+    assert tflite.compare(model, bare.bytes, IMAGES) == bare.report.agreement

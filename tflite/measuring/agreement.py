@@ -13,6 +13,7 @@ from tflite.files.floors import find_floors
 from tflite.files.metadata import read_metadata
 from tflite.files.reading import open_file
 from tflite.images import ImageInput
+from tflite.keras_models import unwrapped
 from tflite.runtime import Session, whole_batches
 
 if TYPE_CHECKING:
@@ -186,10 +187,7 @@ def _to_file(images: np.ndarray, image: ImageInput | None) -> np.ndarray:
 
 
 def _keras_outputs(model: "keras.Model", images: np.ndarray) -> np.ndarray:
-    import keras
-
-    # A model made with a list of inputs warns about a bare array; this one takes it.
-    network = keras.Model(model.inputs[0], model.outputs[0])
+    network = unwrapped(model)
     batches = [_output(network, batch) for batch in _batches(images)]
     return np.concatenate(batches).astype(np.float32)
 
