@@ -20,7 +20,7 @@ from tflite.quantizing import engine
 from tflite.quantizing.detector_heads import DetectorHeads
 from tflite.quantizing.effort import Outcome, improve
 from tflite.quantizing.engine import Form
-from tflite.quantizing.integer_forms import multiply_instead
+from tflite.quantizing.integer_forms import multiply_instead, saturate_instead
 from tflite.quantizing.keeping import kept_outputs
 from tflite.quantizing.ranges import widen_for_delegates, with_input_range
 from tflite.quantizing.tracing import SCOPE, trace
@@ -92,9 +92,11 @@ def lower(
     quantize = partial(whole, kept=_kept(calibrated, keep)) if keep else whole
     plain, unkept = quantize(calibrated), whole(calibrated) if keep else None
     if effort == "fast":
-        return Lowered(plain, Outcome(effort), unkept)
-    best = improve(calibrated, plain, pixels, image and image.of_file, quantize, effort, heads)
-    return Lowered(*best, unkept)
+        best, outcome = plain, Outcome(effort)
+    else:
+        of_file = image and image.of_file
+        best, outcome = improve(calibrated, plain, pixels, of_file, quantize, effort, heads)
+    return Lowered(saturate_instead(best), outcome, unkept and saturate_instead(unkept))
 
 
 def _kept(calibrated: bytes, keep: Sequence[str]) -> list[str]:

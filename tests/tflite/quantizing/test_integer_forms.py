@@ -45,6 +45,17 @@ def test_normalizations_of_all_kinds_are_int8_throughout(layer, target):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("limit", [None, 6.0, 0.5], ids=["relu", "relu6", "clipped"])
+def test_a_transposed_convolution_that_ends_in_a_relu_maps_to_the_edge_tpu(limit):
+    up = layers.Conv2DTranspose(6, 3, strides=2, padding="same", kernel_initializer="he_normal")
+    model = network(keras.Sequential([up, layers.BatchNormalization(), layers.ReLU(limit)]))
+    report = tflite.convert(model, target="coral", calibration=IMAGES, effort="fast").report
+    assert report.edgetpu.ok, report.edgetpu
+    assert report.operators["TRANSPOSE_CONV"] == 1
+    assert report.agreement.sqnr_db > 30
+
+
+@pytest.mark.slow
 def test_an_operator_without_int8_form_stays_float_where_the_device_has_floats():
     converted = tflite.convert(network(layers.Lambda(keras.ops.sin)), calibration=IMAGES)
     assert "float32" in inner_types(converted.bytes)
