@@ -58,8 +58,14 @@ def _shuffle_source(node: Node) -> Value | None:
 def _axes(transpose: Node) -> tuple[int, ...]:
     if transpose.kind == "Permute":
         return (0, *transpose.config["dims"])
-    rank = len(transpose.shape)
-    return tuple(axis % rank for axis in transpose.source.axes or reversed(range(rank)))
+    source, axes = transpose.source, list(range(len(transpose.shape)))
+    if transpose.kind == "ops.Transpose":
+        return tuple(axes[axis] for axis in source.axes or reversed(axes))
+    # An array as large along each axis as the axis's number tells by its shape where that went.
+    moved = np.empty(axes)
+    if transpose.kind == "ops.Swapaxes":
+        return np.swapaxes(moved, source.axis1, source.axis2).shape
+    return np.moveaxis(moved, source.source, source.destination).shape
 
 
 def _reorder(value: Value, reader: Node, order: np.ndarray, densify: bool) -> bool:
