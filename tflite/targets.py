@@ -27,6 +27,8 @@ class Target:
         native_hard_swish: precisions whose kernels run HARD_SWISH well. In the others h-swish and
             h-sigmoid are written as ADD with a fused RELU6, and MUL (XNNPACK has no int8
             HARD_SWISH, the Edge TPU has none at all).
+        native_leaky_relu: has a kernel for LEAKY_RELU (the Edge TPU has none). Elsewhere a leaky
+            ReLU is a PRELU of equal slopes.
         native_average_pool: precisions that average windows natively. In the others that is a
             depthwise convolution (XNNPACK has no int8 AVERAGE_POOL_2D).
         delegates_nearest: has a kernel for RESIZE_NEAREST_NEIGHBOR (XNNPACK has none); elsewhere
@@ -50,6 +52,7 @@ class Target:
     default_input_type: str
     default_output_type: str
     native_hard_swish: frozenset[str]
+    native_leaky_relu: bool
     native_average_pool: frozenset[str]
     delegates_nearest: bool
     reads_half_pixels: bool
@@ -74,6 +77,7 @@ TARGETS = _table(
         default_input_type="uint8",
         default_output_type="uint8",
         native_hard_swish=frozenset(FLOAT_PRECISIONS),
+        native_leaky_relu=True,
         native_average_pool=frozenset(FLOAT_PRECISIONS),
         delegates_nearest=False,
         reads_half_pixels=True,
@@ -89,6 +93,7 @@ TARGETS = _table(
         default_input_type="uint8",
         default_output_type="uint8",
         native_hard_swish=frozenset(FLOAT_PRECISIONS),
+        native_leaky_relu=True,
         native_average_pool=frozenset(FLOAT_PRECISIONS),
         delegates_nearest=False,
         reads_half_pixels=True,
@@ -104,6 +109,7 @@ TARGETS = _table(
         default_input_type="uint8",
         default_output_type="uint8",
         native_hard_swish=frozenset(),
+        native_leaky_relu=False,
         native_average_pool=frozenset({"int8"}),
         delegates_nearest=True,
         reads_half_pixels=False,
@@ -119,6 +125,7 @@ TARGETS = _table(
         default_input_type="int8",
         default_output_type="int8",
         native_hard_swish=frozenset({"float32"}),
+        native_leaky_relu=True,
         native_average_pool=frozenset({"int8", "float32"}),
         delegates_nearest=True,
         reads_half_pixels=True,

@@ -17,6 +17,7 @@ from tflite.rewriting import (
     folding,
     groups,
     hard_swish,
+    leaky_relu,
     normal_form,
     operations,
     padding,
@@ -48,6 +49,7 @@ PASSES: tuple[Pass, ...] = (
     depthwise.run,
     shuffles.run,
     groups.run,
+    leaky_relu.run,
     shapes.run,
     operations.run,
 )

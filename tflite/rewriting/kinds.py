@@ -197,7 +197,6 @@ KINDS: Mapping[str, Traits] = MappingProxyType(
         "ops.ExpandDims": Traits(homogeneous=True, keeps_sign=True),
         "ops.Flip": Traits(homogeneous=True, keeps_sign=True),
         "ops.GetItem": Traits(homogeneous=True, keeps_sign=True),
-        "ops.LeakyRelu": Traits(homogeneous=True, keeps_sign=True),
         "ops.Max": Traits(homogeneous=True, keeps_sign=True),
         "ops.MaxPool": Traits(homogeneous=True, keeps_sign=True),
         "ops.Mean": Traits(homogeneous=True, keeps_sign=True),

@@ -3,6 +3,7 @@
 After it:
 - `Scale` is x * scale + offset, both of shape () or (channels,): Rescaling, Normalization, and
   arithmetic with constants;
+- `LeakyReLU`, or `Activation` with "leaky_relu", stands for every leaky ReLU;
 - `Activation` with "relu", "relu6", "hard_silu" or "hard_sigmoid" stands for every spelling;
 - `Add`, `Multiply`, `Concatenate` … are the layers and the operations alike;
 - `BatchNormalization` has all four weights and ends on the last axis, or is `custom`;
@@ -97,6 +98,8 @@ def _normalize_operation(node: Node) -> None:
     if traits.activation:
         if node.kind != "ops.Softmax" or node.source.axis == -1:
             node.become("Activation", activation=traits.activation)
+    elif node.kind == "ops.LeakyRelu":
+        node.become("LeakyReLU", negative_slope=node.source.negative_slope)
     elif node.kind == "ops.Clip":
         if _same(node.source.x_min, 0) and _same(node.source.x_max, 6):
             node.become("Activation", activation="relu6")
@@ -159,9 +162,11 @@ def _normalize_scaling(node: Node) -> None:
 
 def _normalize_relu(node: Node) -> None:
     config = node.config
-    if config["negative_slope"] or config["threshold"]:
+    if config["threshold"] or (config["negative_slope"] and config["max_value"] is not None):
         return
-    if config["max_value"] is None:
+    if config["negative_slope"]:
+        node.become("LeakyReLU", negative_slope=config["negative_slope"])
+    elif config["max_value"] is None:
         node.become("Activation", activation="relu")
     elif config["max_value"] == 6:
         node.become("Activation", activation="relu6")
