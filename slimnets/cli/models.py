@@ -24,6 +24,7 @@ from rich.console import Console
 
 from slimnets.cli import UsageError
 from slimnets.cli.command_flags import Flags
+from tflite.hints import did_you_mean
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +46,8 @@ def run(args: Sequence[str], values: flags.FlagValues, console: Console) -> dict
     pattern = args[0] if args else "*"
     names = list_models(pattern, values.pretrained)
     if not names:
-        raise UsageError(f"no network is called {pattern!r}; slimnets models lists all")
+        hint = did_you_mean(pattern, list_models())
+        raise UsageError(f"no network is called {pattern!r}.{hint} slimnets models lists all")
     if values.convert and len(names) > 1:
         raise UsageError(f"--convert takes a single network, and {pattern!r} names {len(names)}")
     if values.convert and model_info(names[0]).task != "classify":

@@ -56,6 +56,7 @@ def test_help_imports_neither_tensorflow_nor_keras(words):
     ("words", "message"),
     [
         (["trian"], "did you mean 'train'?"),
+        (["models", "mobilnet_v2"], "Did you mean 'mobilenet_v2'?"),
         (["evaluate", "a.keras", "--dta=x"], "data"),
         (["evaluate"], "one model file"),
         (["evaluate", "a.keras"], "--data is missing"),
