@@ -76,7 +76,8 @@ def run(args: list[str], options: flags.FlagValues, console: Console) -> dict[st
     if not isinstance(opened, KerasFile | None):
         return predict_objects(file, opened, images, places, options.least, console, _no_image)
     classifier = open_classifier(opened or file, like=options.like, delegate=options.delegate)
-    if len(classifier.labels) == 2:
+    # Without names, too: what `evaluate` counts as class 1 is not to be shown as class 0.
+    if len(classifier.labels) in (0, 2):
         classifier = of_two_classes(classifier)
     names = _names(file, classifier)
     answers = list(_answers(classifier.probabilities, images))

@@ -186,3 +186,15 @@ class TestSaving:
         predict(capsys, "red.png", "--save=answer.png")
         with Image.open("answer.png") as picture:
             assert picture.width == 330  # 30 pixels, eleven times
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"), [((), ["1", "0"]), (("cat", "dog"), ["dog", "cat"]), (("dog",), ["dog"])]
+)
+def test_a_single_sigmoid_tells_two_classes_where_it_is_not_named_as_one(
+    capsys, classifier, labels, names
+):
+    classifier(lambda images: np.full((len(images), 1), 0.75, np.float32), labels)
+    (found,) = json.loads(predict(capsys, "red.png", "--json").out)["predictions"]
+    assert [one["name"] for one in found["classes"]] == names
+    assert [one["probability"] for one in found["classes"]] == [0.75, 0.25][: len(names)]
