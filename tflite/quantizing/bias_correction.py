@@ -2,7 +2,8 @@
 
 Weight rounding, clipping and activation rounding shift the mean of a channel, for all images alike;
 Nagel et al. (arXiv 1906.04721) correct what is expected of it. Here the mean is measured, on what
-the device itself computes, behind the fused activation and in the quantized network so far:
+the device itself computes, behind the fused activation and in the quantized network so far, each
+image weighted:
 
     b ← b + (mean of the float network - mean here) / share of outputs that are not clipped
 """
@@ -20,6 +21,7 @@ _LEAST_SHARE = 0.05
 def correct(
     bias: np.ndarray,
     mean: np.ndarray,
+    weights: np.ndarray,
     run: Callable[[np.ndarray], np.ndarray],
     quantization: schema.QuantizationParametersT,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -27,24 +29,24 @@ def correct(
 
     Args:
         bias: (channels,), to begin with.
-        mean: (channels,), the float network's mean output.
+        mean: (channels,), the float network's mean output, weighted by images.
+        weights: (N,), of the images.
         run: the layer's int8 outputs (N, ..., channels) for a bias.
         quantization: the outputs' scale and zero point.
     """
     scale, zero_point = float(quantization.scale[0]), int(quantization.zeroPoint[0])
     for _ in range(_ROUNDS):
-        found, passing = _means(run(bias))
+        found, passing = _means(run(bias), weights / weights.sum())
         missing = mean - (found - zero_point) * scale
         bias = bias + missing / np.maximum(passing, _LEAST_SHARE)
     return bias, run(bias)
 
 
-def _means(outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _means(outputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean value, and the share of values that are not the least or greatest there is."""
-    total = passing = 0
-    for image in outputs:
+    mean = passing = 0
+    for image, weight in zip(outputs, weights, strict=True):
         rows = image.reshape(-1, image.shape[-1])
-        total = total + rows.sum(axis=0, dtype=np.int64)
-        passing = passing + ((rows > -128) & (rows < 127)).sum(axis=0)
-    count = outputs.size // outputs.shape[-1]
-    return total / count, passing / count
+        mean = mean + weight * rows.mean(axis=0)
+        passing = passing + weight * ((rows > -128) & (rows < 127)).mean(axis=0)
+    return mean, passing

@@ -34,7 +34,7 @@ def fit_layers(
     Args:
         quantized: the int8 file that the quantizer made.
         equalized: the float file that it made it from.
-        statistics: of the float file's activations, their means over `images`.
+        statistics: of the float file's activations, means and weights over `images`.
         images: float32 (N, height, width, channels), as the file takes them.
         session: of the quantized file; says how images become its input.
         refit: find new integer weights, not only biases.
@@ -54,10 +54,8 @@ def fit_layers(
             live.update(zip(step.outputs, step([live[i] for i in step.inputs]), strict=True))
         else:
             layer = convolution(flat, operator)
-            mean = statistics[original.output].mean
-            live[layer.output] = _fit_layer(
-                flat, position, layer, original, mean, live[layer.input], refit
-            )
+            wanted, inputs = statistics[original.output], live[layer.input]
+            live[layer.output] = _fit_layer(flat, position, layer, original, wanted, inputs, refit)
         for index in [i for i in live if last.get(i, -1) <= position]:
             del live[index]
     drop_unused(flat)
@@ -88,7 +86,7 @@ def _fit_layer(
     position: int,
     layer: Convolution,
     original: Convolution,
-    mean: np.ndarray,
+    wanted: Statistics,
     inputs: np.ndarray,
     refit: bool,
 ) -> np.ndarray:
@@ -114,4 +112,5 @@ def _fit_layer(
         layer.quantize_bias(bias)
         return Step(flat, position)([inputs])[0]
 
-    return bias_correction.correct(bias, mean, run, tensors[layer.output].quantization)[1]
+    quantization = tensors[layer.output].quantization
+    return bias_correction.correct(bias, wanted.mean, wanted.weights, run, quantization)[1]

@@ -91,6 +91,34 @@ def test_other_networks_are_better_on_images_not_seen(model):
     assert sqnr(model, "normal", images) > sqnr(model, "fast", images)
 
 
+def spiky(activation: str) -> keras.Model:
+    """One channel is 0 but where red is above 0.95: there it goes to 100."""
+    x = images = keras.Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(8, 1, activation="relu", name="spike")(x)
+    for _ in range(2):
+        x = block(x, activation)
+    x = layers.GlobalAveragePooling2D()(x)
+    model = lively(keras.Model(images, layers.Dense(10)(x)))
+    kernel, bias = (np.array(weight) for weight in model.get_layer("spike").get_weights())
+    kernel[..., 0], bias[0] = [2000, 0, 0], -1900
+    model.get_layer("spike").set_weights([kernel, bias])
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["relu", "hard_silu"])
+def test_one_value_in_a_million_does_not_decide_for_all_others(activation):
+    model, images = spiky(activation), 0.9 * pictures(32, seed=1)
+    images[7, 0, 0] = 1
+    fast, normal = (
+        tflite.convert(model, calibration=images, effort=effort, output_type="float32").bytes
+        for effort in ("fast", "normal")
+    )
+    usual = 0.9 * pictures(32, seed=99)
+    sqnr = tflite.compare(model, normal, usual).sqnr_db
+    assert sqnr > tflite.compare(model, fast, usual).sqnr_db + 8
+
+
 @pytest.mark.slow
 def test_the_same_images_give_the_same_bytes():
     model, images = network(), pictures(16, seed=1)

@@ -76,7 +76,7 @@ def test_the_function_stays_and_channels_become_more_equal(network, exponent):
 
 def test_statistics_are_those_of_the_new_activations():
     file = residual()
-    data, images = file.bytes(), file.images()
+    data, images = file.bytes(), file.images(1)  # what counts how much is another matter
     equalized, moved = equalize(data, measure(data, images))
     for index, found in measure(equalized, images).items():
         for name in ("low", "high", "mean"):

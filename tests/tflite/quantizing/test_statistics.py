@@ -7,7 +7,7 @@ from tests.helpers.float_files import RELU, RELU6, FloatFile
 from tflite.files import flatbuffer
 from tflite.quantizing.activation_ranges import set_ranges
 from tflite.quantizing.execution import constant
-from tflite.quantizing.statistics import measure, with_headroom
+from tflite.quantizing.statistics import measure, merged, with_headroom
 
 
 def pointwise(file: FloatFile, operator: int, images: np.ndarray) -> np.ndarray:
@@ -22,11 +22,38 @@ def test_low_high_and_mean_are_numpys():
     file = FloatFile()
     output = file.conv(file.last, 4, activation=RELU)
     images = file.images(7)
-    found = measure(file.bytes(), images, fitted=5)[output]
+    images[0] *= 3
+    found = measure(file.bytes(), images)[output]
     expected = np.maximum(pointwise(file, 0, images), 0)
     np.testing.assert_allclose(found.low, expected.min(axis=(0, 1, 2)), atol=1e-5)
     np.testing.assert_allclose(found.high, expected.max(axis=(0, 1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(found.mean, expected[:5].mean(axis=(0, 1, 2)), rtol=1e-5)
+    # Each image counts by its own mean square.
+    weights = 1 / np.square(expected).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(found.weights, weights, rtol=1e-4)
+    means = expected.mean(axis=(1, 2))
+    np.testing.assert_allclose(found.mean, np.average(means, axis=0, weights=weights), rtol=1e-4)
+
+
+def test_an_image_without_anything_counts_no_more_than_a_faint_one():
+    file = FloatFile()
+    output = file.conv(file.last, 4, activation=RELU)
+    images = file.images(7)
+    images[3] = 0
+    found = measure(file.bytes(), images)[output]
+    assert found.weights.max() <= 10 / np.square(pointwise(file, 0, images).clip(0)).mean() + 1e-6
+
+
+def test_two_sets_of_images_are_one():
+    file = FloatFile()
+    output = file.conv(file.last, 4)
+    data, images = file.bytes(), file.images(8)
+    parts = [measure(data, images[part]) for part in (slice(3), slice(3, 8))]
+    whole, both = measure(data, images)[output], merged(*parts, fitted=True)[output]
+    np.testing.assert_allclose(both.high, whole.high)
+    np.testing.assert_allclose(both.mean, whole.mean, rtol=1e-6)
+    ranges_alone = merged(*parts, fitted=False)[output]
+    np.testing.assert_allclose(ranges_alone.low, whole.low)
+    np.testing.assert_allclose(ranges_alone.mean, parts[0][output].mean)
 
 
 def test_a_summand_has_its_own_range_and_not_the_sums():
