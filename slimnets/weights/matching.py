@@ -91,48 +91,76 @@ def plan(
         ValueError: something is missing, unknown or of another shape; the message lists it all.
     """
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
-    needed = {entry.name: entry for entry in entries}
-    missing, misfits, chosen = [], [], []
+    fit = _fit(entries, shapes, drop_background)
+    if not strict:
+        fit = _but_the_classifier(fit, is_classifier_name)
+    amiss = (*fit.missing, *fit.misfits)
+    if amiss or fit.unknown:
+        wrong = [f"{one.name} is {shapes[one.name]} for {one.shape}" for one in fit.misfits]
+        one_more = any(_background_axis(one, shapes[one.name]) is not None for one in fit.misfits)
+        only_classifier = all(one.classifier for one in amiss) and all(
+            map(is_classifier_name, fit.unknown)
+        )
+        raise ValueError(
+            f"{title}: nothing was loaded."
+            + _comparison(source_variant, model_variant)
+            + _listing("missing", [one.name for one in fit.missing])
+            + _listing("unknown", fit.unknown)
+            + _listing("of another shape", wrong)
+            + (_what_to_do(advice, *classes, one_more) if only_classifier else "")
+        )
+    taken = {entry.name for entry, _ in fit.chosen}
+    return Plan(
+        [(entry.variable, _array(entry, tensors[entry.name], axis)) for entry, axis in fit.chosen],
+        kept=[name for name in dict.fromkeys(one.name for one in entries) if name not in taken],
+        left=[name for name in shapes if name not in taken],
+        background=any(axis is not None for _, axis in fit.chosen),
+    )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What of a source fits a model, and what does not.
+
+    Attributes:
+        chosen: entries that fit, each with the axis of classes, of which it leaves the first out,
+            or None.
+        missing, misfits: entries whose tensors are not there, or of another shape.
+        unknown: tensors that no entry is for.
+    """
+
+    chosen: Sequence[tuple[Entry, int | None]]
+    missing: Sequence[Entry]
+    misfits: Sequence[Entry]
+    unknown: Sequence[str]
+
+
+def _fit(
+    entries: Sequence[Entry], shapes: Mapping[str, tuple[int, ...]], drop_background: bool
+) -> _Fit:
+    chosen, missing, misfits = [], [], []
     for entry in entries:
         given = shapes.get(entry.name)
         background = _background_axis(entry, given) if drop_background else None
         if given == entry.shape or background is not None:
             chosen.append((entry, background))
         elif given is None:
-            missing.append(entry.name)
+            missing.append(entry)
         else:
-            misfits.append(entry.name)
-    unknown = [name for name in shapes if name not in needed]
-    if not strict:
-        # Half a layer (a bias that fits by chance) is none.
-        halves = {_layer(name) for name in (*missing, *misfits) if needed[name].classifier}
-        chosen = [pair for pair in chosen if _layer(pair[0].name) not in halves]
-        missing = [name for name in missing if not needed[name].classifier]
-        misfits = [name for name in misfits if not needed[name].classifier]
-        unknown = [name for name in unknown if not is_classifier_name(name)]
-    if missing or misfits or unknown:
-        expected = {entry.name: entry.shape for entry in entries}
-        wrong = [f"{n} is {shapes[n]} for {expected[n]}" for n in misfits]
-        amiss = [*missing, *misfits, *unknown]
-        only_classifier = all(
-            needed[name].classifier if name in needed else is_classifier_name(name)
-            for name in amiss
-        )
-        one_more = any(_background_axis(needed[n], shapes[n]) is not None for n in misfits)
-        raise ValueError(
-            f"{title}: nothing was loaded."
-            + _comparison(source_variant, model_variant)
-            + _listing("missing", missing)
-            + _listing("unknown", unknown)
-            + _listing("of another shape", wrong)
-            + (_what_to_do(advice, *classes, one_more) if only_classifier else "")
-        )
-    taken = {entry.name for entry, _ in chosen}
-    return Plan(
-        [(entry.variable, _array(entry, tensors[entry.name], axis)) for entry, axis in chosen],
-        kept=[name for name in needed if name not in taken],
-        left=[name for name in shapes if name not in taken],
-        background=any(axis is not None for _, axis in chosen),
+            misfits.append(entry)
+    needed = {entry.name for entry in entries}
+    return _Fit(chosen, missing, misfits, [name for name in shapes if name not in needed])
+
+
+def _but_the_classifier(fit: _Fit, is_classifier_name: Callable[[str], bool]) -> _Fit:
+    """The same without the classifier's layers that do not fit."""
+    # Half a layer (a bias that fits by chance) is none.
+    halves = {_layer(one.name) for one in (*fit.missing, *fit.misfits) if one.classifier}
+    return _Fit(
+        [pair for pair in fit.chosen if _layer(pair[0].name) not in halves],
+        [one for one in fit.missing if not one.classifier],
+        [one for one in fit.misfits if not one.classifier],
+        [name for name in fit.unknown if not is_classifier_name(name)],
     )
 
 
