@@ -8,11 +8,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tflite.images import Preprocessing
+from tflite.output_kinds import Effect, kind_after, kind_of_output
 
 HOW_TO_GET = "pip install 'slimnets[onnx]' (onnx, onnxruntime, tf2onnx) brings what ONNX needs"
 
@@ -139,14 +141,20 @@ def _runtime(path: Path | str) -> Any:
     return onnxruntime
 
 
-# What an output's numbers are, by the node that made them: as `tflite.files.flatbuffer` has it.
 _PASSES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose")
-_PROBABLE = ("Softmax", "Sigmoid")
+# What other nodes do to the kind of their inputs (`tflite.output_kinds`); the rest are activations.
+_EFFECTS: Mapping[str, Effect] = MappingProxyType(
+    {
+        **dict.fromkeys(("Softmax", "Sigmoid"), Effect.PROBABILITIES),
+        **dict.fromkeys(("Gemm", "MatMul", "Conv", "Add"), Effect.LINEAR),
+        **dict.fromkeys(("ReduceMean", "GlobalAveragePool"), Effect.LINEAR),
+    }
+)
 
 
 def output_kind_of_file(path: str | os.PathLike) -> str:
-    """What the first output of a file from elsewhere is: "probabilities", "logits" or "numbers";
-    the last where the onnx package, which reads it, is missing."""
+    """What the first output of a file from elsewhere is: see `tflite.output_kinds`; "numbers" where
+    the onnx package, which reads it, is missing."""
     try:
         import onnx
     except ModuleNotFoundError:
@@ -156,11 +164,11 @@ def output_kind_of_file(path: str | os.PathLike) -> str:
     node = makers.get(graph.output[0].name)
     while node is not None and node.op_type in _PASSES:
         node = makers.get(node.input[0])
-    if node is None or node.op_type in _PROBABLE:
-        return "probabilities" if node is not None else "numbers"
+    if node is None:
+        return "numbers"
+    kind = kind_after(_EFFECTS.get(node.op_type, Effect.ACTIVATION))
     sizes = graph.output[0].type.tensor_type.shape.dim
-    linear = node.op_type in ("Gemm", "MatMul", "Conv", "Add", "ReduceMean", "GlobalAveragePool")
-    return "logits" if linear and sizes and sizes[-1].dim_value != 1 else "numbers"
+    return kind_of_output(kind, sizes[-1].dim_value if sizes else 1)
 
 
 def count_macs(path: str | os.PathLike) -> int | None:

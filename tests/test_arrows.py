@@ -54,6 +54,7 @@ TFLITE_LEAVES = (
     "tflite.files.keras_archive",
     "tflite.files.writing",
     "tflite.hints",
+    "tflite.output_kinds",
     "tflite.progress",
 )
 TFLITE_USERS = ("cli", "evaluation", "dense_evaluation", "benchmark", "export", "optimization")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tflite.files.keras_archive import check_keras_archive
+from tflite.output_kinds import Effect, kind_after, kind_of_output
 
 if TYPE_CHECKING:
     import keras
@@ -163,26 +164,22 @@ def task_of(model: "keras.Model") -> str:
 
 
 # Layers and functions of Keras that move numbers, or mix them so that probabilities stay such.
-_MOVES = frozenset(
+_KEEP = frozenset(
     {"reshape", "flatten", "identity", "squeeze", "expanddims", "cast", "permute", "transpose"}
-    | {"dropout", "spatialdropout2d", "gaussiannoise", "gaussiandropout", "getitem"}
+    | {"dropout", "spatialdropout2d", "gaussiannoise", "gaussiandropout", "getitem", "activation"}
     | {"activityregularization", "resizing", "resize", "upsampling2d", "cropping2d"}
-)
-_MIXES = frozenset(
-    {"average", "maximum", "minimum", "concatenate", "mean", "max", "min", "averagepooling2d"}
+    | {"average", "maximum", "minimum", "concatenate", "mean", "max", "min", "averagepooling2d"}
     | {"globalaveragepooling2d", "globalmaxpooling2d", "maxpooling2d"}
 )
 
 
 def output_kind(model: "keras.Model") -> str:
-    """What a model's one output is: see `tflite.files.flatbuffer.output_kind`.
+    """What a model's one output is: see `tflite.output_kinds`.
 
-    By the last layer that does more than move numbers, inside of a nested model too; of a layer or
-    function that is not known, as of a linear one.
+    Told inside of a nested model, too; a layer or function that is not known is arithmetic.
     """
     output = model.outputs[0]
-    kind = _kind_of(output, {}) or "logits"
-    return "numbers" if kind == "logits" and output.shape[-1] == 1 else kind
+    return kind_of_output(_kind_of(output, {}), output.shape[-1])
 
 
 def _kind_of(tensor: Any, known: dict[int, str | None]) -> str | None:
@@ -201,27 +198,29 @@ def _kind_made(tensor: Any, known: dict[int, str | None]) -> str | None:
     inputs = operation._inbound_nodes[node].input_tensors
     if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
         return _kind_of(operation.outputs[index], known) or _kind_of(inputs[0], known)
+    return kind_after(_effect(operation, len(inputs)), (_kind_of(one, known) for one in inputs))
+
+
+def _effect(operation: Any, inputs: int) -> Effect:
+    import keras
+
     name = type(operation).__name__.lower()
     activation = getattr(operation, "activation", None)
     if isinstance(activation, keras.layers.Softmax) or (
         name in ("softmax", "sigmoid")
         or activation in (keras.activations.softmax, keras.activations.sigmoid)
     ):
-        return "probabilities"
+        return Effect.PROBABILITIES
     if activation not in (None, keras.activations.linear) or "relu" in name:
-        return "numbers"
-    if getattr(operation, "weights", None):
-        return "logits"
-    kinds = {_kind_of(one, known) for one in inputs}
-    if name == "activation" or name in _MOVES or name in _MIXES:
-        return kinds.pop() if len(kinds) == 1 else "logits"
-    # A logarithm of probabilities is a logit. What else is calculated with them is neither, nor is
-    # what is divided by its own sum or norm.
-    if name in ("log", "logsoftmax"):
-        return "logits"
-    divided = name == "exp" or (name in ("divide", "truedivide") and len(inputs) > 1)
-    made = "probabilities" in kinds or kinds == {"numbers"}
-    return "numbers" if divided or made else "logits"
+        return Effect.ACTIVATION
+    if getattr(operation, "weights", None) or name in ("log", "logsoftmax"):
+        return Effect.LINEAR
+    if name in _KEEP:
+        return Effect.KEEPS
+    # A softmax written out, or a division by a norm.
+    if name == "exp" or (name in ("divide", "truedivide") and inputs > 1):
+        return Effect.ACTIVATION
+    return Effect.ARITHMETIC
 
 
 def check_calibratable(model: "keras.Model") -> None:

@@ -10,10 +10,13 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from tflite.output_kinds import Effect, kind_after, kind_of_output
 
 FILE_IDENTIFIER = b"TFL3"
 
@@ -28,17 +31,20 @@ _MOVES_VALUES = frozenset(
     {"PAD", "RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "SPLIT_V", "SQUEEZE"}
     | {"EXPAND_DIMS", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "GATHER", "UNPACK", "MIRROR_PAD"}
 )
-_PROBABILITY_OPS = frozenset({"SOFTMAX", "LOGISTIC"})
-_ACTIVATION_OPS = frozenset(
-    {"ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "PRELU", "RELU", "RELU6", "RELU_N1_TO_1", "TANH"}
-)
+# What operators do to the kind of their inputs (`tflite.output_kinds`); all others are linear.
 _PASSES_VALUES = frozenset({"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE", "CAST", "TRANSPOSE"})
-# Of probabilities these make probabilities, and the arithmetic numbers that are no scores.
-_MIXES_VALUES = frozenset(
-    {"CONCATENATION", "MEAN", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MAXIMUM", "MINIMUM"}
-    | {"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}
+_EFFECTS: Mapping[str, Effect] = MappingProxyType(
+    {
+        **dict.fromkeys(("SOFTMAX", "LOGISTIC"), Effect.PROBABILITIES),
+        **dict.fromkeys(("ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "PRELU"), Effect.ACTIVATION),
+        **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "TANH"), Effect.ACTIVATION),
+        **dict.fromkeys(_PASSES_VALUES, Effect.KEEPS),
+        **dict.fromkeys(("CONCATENATION", "MEAN", "AVERAGE_POOL_2D"), Effect.KEEPS),
+        **dict.fromkeys(("MAX_POOL_2D", "MAXIMUM", "MINIMUM"), Effect.KEEPS),
+        **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), Effect.KEEPS),
+        **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "SUM"), Effect.ARITHMETIC),
+    }
 )
-_ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV", "SUM"})
 
 
 # What reading a damaged file can end in.
@@ -150,39 +156,22 @@ def producers(graph: schema.SubGraphT) -> dict[int, schema.OperatorT]:
 
 
 def output_kind(model: schema.ModelT, output: int = 0) -> str:
-    """What an output's numbers are, by the operator that made them, moved or requantized since.
-
-    Returns:
-        "probabilities" of a softmax or a sigmoid; "logits" where several numbers come from a linear
-        layer, scores of classes before a softmax; "numbers" where one does (an age, an angle), or
-        where another activation made them.
-    """
+    """What an output is by the operators that made it: see `tflite.output_kinds`."""
     graph = model.subgraphs[0]
     index = int(graph.outputs[output])
-    shape = [int(size) for size in graph.tensors[index].shape]
-    kinds: dict[int, str] = {}
+    kinds: dict[int, str | None] = {}
     for operator in graph.operators:
-        kind = _kind_of(operator, operator_name(model, operator), kinds)
+        name, inputs = operator_name(model, operator), [int(i) for i in operator.inputs]
+        effect = _EFFECTS.get(name, Effect.LINEAR)
+        fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
+        if fused != schema.ActivationFunctionType.NONE:
+            effect = Effect.ACTIVATION
+        if name in _PASSES_VALUES:
+            inputs = inputs[:1]  # the others are a shape, an order
+        kind = kind_after(effect, [kinds[i] for i in inputs if i in kinds])
         kinds.update(dict.fromkeys(map(int, operator.outputs), kind))
-    kind = kinds.get(index, "logits")
-    return "numbers" if kind == "logits" and shape and shape[-1] == 1 else kind
-
-
-def _kind_of(operator: schema.OperatorT, name: str, kinds: Mapping[int, str]) -> str:
-    """`output_kind` of one operator's outputs, given that of those before it."""
-    inputs = [int(i) for i in operator.inputs]
-    if name in _PROBABILITY_OPS:
-        return "probabilities"
-    if name in _PASSES_VALUES:
-        return kinds.get(inputs[0], "logits")
-    fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
-    if name in _ACTIVATION_OPS or fused != schema.ActivationFunctionType.NONE:
-        return "numbers"
-    before = {kinds[i] for i in inputs if i in kinds}
-    if name in _MIXES_VALUES and len(before) == 1:
-        return before.pop()
-    made = "probabilities" in before or before == {"numbers"}
-    return "numbers" if name in _ARITHMETIC and made else "logits"
+    shape = [int(size) for size in graph.tensors[index].shape]
+    return kind_of_output(kinds.get(index), shape[-1] if shape else None)
 
 
 def ends_in_probabilities(model: schema.ModelT, output: int = 0) -> bool:
