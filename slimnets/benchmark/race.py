@@ -15,6 +15,7 @@ from tflite.measuring.processor import Processor, this_processor, usable_cores
 from tflite.measuring.timing import Timing, invocation, time_calls
 
 _WARM_UP = 5
+_MOST_SECONDS = 60.0
 # Files of one network in two precisions have the same multiply-adds, but for a form's zeros.
 _SAME_NETWORK = 0.02
 # Below this, int8 is worth its loss of accuracy; above the other, it costs time.
@@ -141,7 +142,6 @@ def benchmark(
     *,
     threads: Sequence[int] | None = None,
     runs: int = 50,
-    most_seconds: float = 60.0,
     delegate: str | os.PathLike | None = None,
     memory: bool = True,
 ) -> Benchmark:
@@ -150,8 +150,7 @@ def benchmark(
     Args:
         files: .tflite, .keras and .onnx files.
         threads: numbers of CPU threads; None: 1 and all cores.
-        runs: timed runs of each file, …
-        most_seconds: … or fewer, for one number of threads, once they took so long together.
+        runs: timed runs of each file; fewer, once all took a minute for one number of threads.
         delegate: a library that runs .tflite files, such as "libedgetpu.so.1".
         memory: also how much memory each file takes, in a process of its own.
 
@@ -178,7 +177,7 @@ def benchmark(
         ]
         calls = [*products, *(contestant.opened(count) for contestant in racing)]
         (real, whole, *found) = time_calls(
-            calls, warm_up=_WARM_UP, runs=runs, most_seconds=most_seconds
+            calls, warm_up=_WARM_UP, runs=runs, most_seconds=_MOST_SECONDS
         )
         # The tenth that nothing disturbed is what the processor can do.
         peaks[count] = {"float32": MACS / real.p10 / 1e6, "int8": MACS / whole.p10 / 1e6}

@@ -12,6 +12,7 @@ Example:
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ from slimnets.cli.heartbeat import heartbeat
 from tflite.targets import TARGETS
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from slimnets.evaluation import KerasFile
     from tflite.measuring.timing import Timing
 
 #         name            precision  target
@@ -62,7 +66,6 @@ def _show(config: ConfigDict, folder: str, console: Console) -> dict[str, Any]:
     start = time.monotonic()
     logging.info("loading TensorFlow")
     running.start_keras()
-    import tflite
     from slimnets import data, evaluation, report
     from slimnets.training import results
     from slimnets.training.loop import train
@@ -73,24 +76,14 @@ def _show(config: ConfigDict, folder: str, console: Console) -> dict[str, Any]:
     training = train(config, out, resume=False)  # a demo shows all of it
     logging.info("trained: best epoch %d; timing it", training["best_epoch"])
     trained = evaluation.open_keras(training["checkpoint"])
-    model, prepare = trained.model, trained.preprocessing
+    model = trained.model
     source = data.load(config.data.source)
-    calibration = data.calibration_images(source.name, prepare)
+    calibration = data.calibration_images(source.name, trained.preprocessing)
 
     image = calibration[:1]
     (latency,) = time_calls([lambda: model.predict_on_batch(image)], runs=30)
     keras_file = _measure(Path(training["checkpoint"]), "Keras float32", source, latency)
-    for name, precision, target in _FILES:
-        logging.info("converting: %s for %s, then a check beside Keras", precision, target)
-        tflite.convert(
-            model,
-            out / _file_name(name),
-            precision=precision,
-            target=target,
-            calibration=calibration,
-            preprocessing=prepare,
-            labels=source.class_names,
-        )
+    _convert(trained, calibration, source.class_names, out)
     logging.info("timing the files by turns")
     latencies = _latencies(out)
     files = [
@@ -123,6 +116,24 @@ def _show(config: ConfigDict, folder: str, console: Console) -> dict[str, Any]:
         "training": training,
         "files": [file.to_dict() for file in (keras_file, *files)],
     }
+
+
+def _convert(
+    trained: KerasFile, calibration: np.ndarray, class_names: Sequence[str], out: Path
+) -> None:
+    import tflite
+
+    for name, precision, target in _FILES:
+        logging.info("converting: %s for %s, then a check beside Keras", precision, target)
+        tflite.convert(
+            trained.model,
+            out / _file_name(name),
+            precision=precision,
+            target=target,
+            calibration=calibration,
+            preprocessing=trained.preprocessing,
+            labels=class_names,
+        )
 
 
 def _file_name(name: str) -> str:

@@ -195,25 +195,30 @@ def _squeezenet(
             return finish(image, layers.global_pool(net, "global_pool"), name)
         check_num_classes(num_classes)
         net = layers.dropout(net, dropout_keep_prob, "Dropout_1b")
-        # The authors' start. With a bias of 0 half of the classes would begin below the ReLU on all
-        # images and stay there; what all of them have in common softmax does not see.
-        start = {
-            "kernel_initializer": keras.initializers.RandomNormal(stddev=0.01),
-            "bias_initializer": "ones",
-        }
-        net = layers.conv(
-            net,
-            num_classes,
-            activation="relu" if relu_logits else "linear",
-            normalizer=False,
-            use_bias=True,
-            name="conv10",
-            end_point="conv10",
-            **(start if relu_logits else {}),
-        )
+        net = _class_maps(net, num_classes, relu_logits)
         net = layers.global_pool(net, "global_pool")
         net = add_predictions(net, end_points, num_classes, spatial_squeeze, prediction_fn)
     return finish(image, net, name)
+
+
+def _class_maps(net: Any, num_classes: int, relu: bool) -> Any:
+    """The last convolution: a map a class."""
+    # The authors' start. With a bias of 0 half of the classes would begin below the ReLU on all
+    # images and stay there; what all of them have in common softmax does not see.
+    start = {
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.01),
+        "bias_initializer": "ones",
+    }
+    return layers.conv(
+        net,
+        num_classes,
+        activation="relu" if relu else "linear",
+        normalizer=False,
+        use_bias=True,
+        name="conv10",
+        end_point="conv10",
+        **(start if relu else {}),
+    )
 
 
 @takes_weights

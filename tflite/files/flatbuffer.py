@@ -155,10 +155,10 @@ def producers(graph: schema.SubGraphT) -> dict[int, schema.OperatorT]:
     return {int(index): op for op in graph.operators for index in op.outputs}
 
 
-def output_kind(model: schema.ModelT, output: int = 0) -> str:
-    """What an output is by the operators that made it: see `tflite.output_kinds`."""
+def output_kind(model: schema.ModelT) -> str:
+    """What the first output is by the operators that made it: see `tflite.output_kinds`."""
     graph = model.subgraphs[0]
-    index = int(graph.outputs[output])
+    index = int(graph.outputs[0])
     kinds: dict[int, str | None] = {}
     for operator in graph.operators:
         name, inputs = operator_name(model, operator), [int(i) for i in operator.inputs]
@@ -174,9 +174,9 @@ def output_kind(model: schema.ModelT, output: int = 0) -> str:
     return kind_of_output(kinds.get(index), shape[-1] if shape else None)
 
 
-def ends_in_probabilities(model: schema.ModelT, output: int = 0) -> bool:
-    """Whether an output is a softmax's or a sigmoid's, moved or requantized since or not."""
-    return output_kind(model, output) == "probabilities"
+def ends_in_probabilities(model: schema.ModelT) -> bool:
+    """Whether the first output is a softmax's or a sigmoid's, moved or requantized since or not."""
+    return output_kind(model) == "probabilities"
 
 
 def tensors_with_the_range_of(model: schema.ModelT, tensor: int) -> list[int]:

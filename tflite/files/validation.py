@@ -29,8 +29,6 @@ _ZERO_POINTS = {
     "uint4": (0, 15),
 }
 _BIASES = ("int32", "int64")
-# Tensors that are no plain arrays of numbers: their size is not that of their shape.
-_NO_ARRAYS = ("string", "resource", "variant")
 
 # Inputs that an operator cannot be without, and the ranks of the first of them (None: any). Only
 # operators that LiteRT or this package reads by position; the others need what they need.
