@@ -125,7 +125,12 @@ _BUILDERS = {name: build for family in families() for name, build in family.buil
 def list_models(pattern: str = "*", pretrained: bool | None = None) -> list[str]:
     """Names of the catalogue that match a shell pattern, in its order.
 
-    `pretrained` True: only those with published weights; False: only those without.
+    Args:
+        pattern: of the whole name, such as "mobilenet_v3*"; capitals count.
+        pretrained: True: only those with published weights; False: only those without.
+
+    Raises:
+        TypeError: an argument of the wrong type.
     """
     if not isinstance(pattern, str):
         raise TypeError(f"pattern must be text, such as 'mobilenet*', got {pattern!r:.80}.")
@@ -139,7 +144,12 @@ def list_models(pattern: str = "*", pretrained: bool | None = None) -> list[str]
 
 
 def model_info(name: str) -> ModelInfo:
-    """What is known of a network of the catalogue; ValueError for an unknown name."""
+    """What is known of a network of the catalogue.
+
+    Raises:
+        ValueError: an unknown name; the nearest is named.
+        TypeError: no text.
+    """
     if not isinstance(name, str):
         raise TypeError(f"a network is told by its name, got {name!r:.80}.")
     if name not in CATALOG:

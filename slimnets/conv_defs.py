@@ -18,6 +18,9 @@ def make_divisible(value: float, divisor: int = 8, min_value: int | None = None)
     Halves go up; the result is at least `min_value` (default: `divisor`); where rounding down
     would lose more than a tenth, one `divisor` is added.
     Source: TF-Slim `mobilenet/conv_blocks.py`, `_make_divisible`.
+
+    Raises:
+        ValueError: `value` is no finite number.
     """
     if not isinstance(value, Real) or not abs(value) < float("inf"):
         raise ValueError(f"value must be a finite number, got {value!r:.80}.")

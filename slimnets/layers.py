@@ -204,7 +204,11 @@ def squeeze_excite(x: Any, name: str, reduction: int = 4) -> Any:
 
 
 def dropout(x: Any, keep_prob: float | None, name: str) -> Any:
-    """Drop activations with probability 1 - keep_prob in training; nothing where disabled."""
+    """Drop activations with probability 1 - keep_prob in training; nothing where disabled.
+
+    Raises:
+        ValueError: `keep_prob`, here or in the scope, is not in (0, 1].
+    """
     options = arguments("dropout", keep_prob=keep_prob)
     keep_prob = options.get("keep_prob", 1.0)
     if not isinstance(keep_prob, Real) or isinstance(keep_prob, bool) or not 0 < keep_prob <= 1:

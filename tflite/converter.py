@@ -268,6 +268,11 @@ def check_options(
     output_type: str | None,
     batch_size: int | None,
 ) -> tuple[targets.Target, Form]:
+    """The device and the form of the file, with the device's own ends where none are asked for.
+
+    Raises:
+        ValueError: an option that `convert` does not take, or not for this device or precision.
+    """
     _check_choice("target", target, targets.TARGETS)
     _check_choice("precision", precision, targets.PRECISIONS)
     device = targets.lookup(target)

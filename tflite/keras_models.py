@@ -82,7 +82,12 @@ def load_file(path: str | os.PathLike) -> "keras.Model":
 
 
 def check(model: "keras.Model") -> tuple[int, int, int]:
-    """The (height, width, channels) of the one input of a model that can be converted."""
+    """The (height, width, channels) of the one input of a model that can be converted.
+
+    Raises:
+        ValueError: it cannot: another backend of Keras, a model without a known graph, several
+            inputs or outputs, no images of a known size, weights that are not finite.
+    """
     import keras
 
     if keras.backend.backend() != "tensorflow":

@@ -126,7 +126,12 @@ class Predictor:
 
 
 def pixels_only(images: Any) -> Sequence[Any]:
-    """One image or several as a list, none of them an array of floating-point numbers."""
+    """One image or several as a list, none of them an array of floating-point numbers.
+
+    Raises:
+        TypeError: one is.
+        ValueError: there are none.
+    """
     several = isinstance(images, (list, tuple)) or (hasattr(images, "ndim") and images.ndim == 4)
     images = list(images) if several else [images]
     if not images:

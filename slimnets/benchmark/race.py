@@ -48,6 +48,7 @@ class Result:
 
     @property
     def images_per_second(self) -> float:
+        """By the median; of a batch, all of its images count."""
         return 1e3 * self.batch / self.timing.median
 
     @property
@@ -82,6 +83,7 @@ class Benchmark:
 
     @property
     def fewest_threads(self) -> int:
+        """Of the numbers that were tried."""
         return min(self.peaks)
 
     @property

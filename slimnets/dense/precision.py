@@ -126,7 +126,15 @@ def mean_iou(found: Any, wanted: Any, num_classes: int) -> tuple[float, np.ndarr
 
 
 def confusion(found: Any, wanted: Any, num_classes: int) -> np.ndarray:
-    """How many pixels of class c (columns) are found to be of class r (rows); see `mean_iou`."""
+    """How many pixels of class c (columns) are found to be of class r (rows): int64 (num_classes,
+    num_classes).
+
+    Args:
+        found, wanted, num_classes: as of `mean_iou`.
+
+    Raises:
+        ValueError: maps of two shapes, or with a class beyond `num_classes`.
+    """
     found, wanted = np.asarray(found), np.asarray(wanted)
     if found.shape != wanted.shape:
         raise ValueError(f"maps are of shape {found.shape} and {wanted.shape}.")

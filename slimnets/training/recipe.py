@@ -137,7 +137,11 @@ def settle_batch_norm(
 
 
 def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """The optimizer of `config.optimizer` on the schedule of `config.learning_rate`."""
+    """The optimizer of `config.optimizer` on the schedule of `config.learning_rate`.
+
+    Raises:
+        ValueError: keywords in `config.optimizer.kwargs` that it does not take.
+    """
     optimizer = _OPTIMIZERS[config.optimizer.name]
     schedule = schedules.learning_rate(config, steps_per_epoch)
     try:

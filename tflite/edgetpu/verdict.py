@@ -71,6 +71,7 @@ class EdgeTpuReport:
 
     @property
     def fits_on_chip(self) -> bool:
+        """Whether no weights have to be fetched from the host at each inference."""
         return self.weight_bytes <= self.on_chip_bytes
 
     def as_dict(self) -> dict:

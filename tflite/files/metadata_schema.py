@@ -24,7 +24,11 @@ RGB, GRAYSCALE = 1, 2
 
 
 class Writer:
-    """A `flatbuffers.Builder` that writes a table from a mapping of slot to writing function."""
+    """A `flatbuffers.Builder` that writes a table from a mapping of slot to writing function.
+
+    `table` returns the table's offset; all other methods the function that writes a value into the
+    slot it is given, which flatbuffers wants done while the table is open.
+    """
 
     def __init__(self) -> None:
         self.builder = flatbuffers.Builder(1024)
@@ -61,7 +65,7 @@ class Writer:
 
 
 class Table:
-    """A table of a flatbuffer, read by slot."""
+    """A table of a flatbuffer, read by slot: 0, "" or nothing where a field is absent."""
 
     def __init__(self, table: flatbuffers.table.Table) -> None:
         self._table = table

@@ -57,6 +57,7 @@ class Tensor:
 
     @property
     def is_constant(self) -> bool:
+        """Whether its values stand in the file."""
         return self.data is not None
 
     @property
@@ -66,6 +67,7 @@ class Tensor:
 
     @property
     def elements(self) -> int:
+        """How many numbers it has, run-time sizes taken as 1."""
         return math.prod(self.sizes)
 
     def values(self) -> np.ndarray:
@@ -89,6 +91,7 @@ class Operation:
 
     @property
     def constants(self) -> tuple[Tensor, ...]:
+        """The inputs whose values stand in the file: weights, biases, shapes."""
         return tuple(tensor for tensor in self.inputs if tensor is not None and tensor.is_constant)
 
     @property
@@ -159,6 +162,7 @@ class Graph:
 
     @cached_property
     def macs(self) -> int:
+        """Multiply–accumulates of all operators for one run, batch included."""
         return sum(operation.macs for operation in self.operations)
 
     @cached_property

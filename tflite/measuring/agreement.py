@@ -208,6 +208,10 @@ def _classes(outputs: np.ndarray, middle: float) -> np.ndarray:
 
 
 def sqnr_db(expected: np.ndarray, found: np.ndarray) -> float:
+    """Signal to quantization noise ratio in dB, 10·log10(Σexpected² / Σ(expected - found)²).
+
+    Infinite for equal arrays; minus infinity where nothing but zeros was expected.
+    """
     expected = expected.astype(np.float64)
     noise = np.square(expected - found).sum()
     signal = np.square(expected).sum()
