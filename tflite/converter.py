@@ -21,7 +21,6 @@ from tflite.files.metadata import Metadata, read_metadata
 from tflite.files.metadata_writing import append_labels, attach
 from tflite.files.signature import set_signature
 from tflite.files.sparse import with_sparse_weights
-from tflite.hints import did_you_mean
 from tflite.images import ImageInput
 from tflite.measuring import acceptance
 from tflite.measuring.agreement import relative_error
@@ -153,7 +152,7 @@ def convert(
         OSError: `out` cannot be written.
     """
     device, form = check_options(precision, target, input_type, output_type, batch_size)
-    _check_choice("effort", effort, targets.EFFORTS)
+    targets.check_choice("effort", effort, targets.EFFORTS)
     texts = _check_texts(metadata)
     if out is not None:
         out = writing.check_writable(out)
@@ -273,13 +272,9 @@ def check_options(
     Raises:
         ValueError: an option that `convert` does not take, or not for this device or precision.
     """
-    _check_choice("target", target, targets.TARGETS)
-    _check_choice("precision", precision, targets.PRECISIONS)
     device = targets.lookup(target)
     targets.check_precision(device, precision)
-    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
-    if batch_size is not None and not (whole and batch_size > 0):
-        raise ValueError(f"batch_size must be a positive whole number or None, got {batch_size!r}.")
+    targets.check_batch_size(batch_size)
     allowed = _END_TYPES[precision]
     ends = []
     for name, value, default in (
@@ -294,14 +289,6 @@ def check_options(
             )
         ends.append(value)
     return device, Form(precision, *ends, batch_size)
-
-
-def _check_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
-    if isinstance(value, str) and value in allowed:
-        return
-    raise ValueError(
-        f"{name} must be one of {', '.join(allowed)}, got {value!r}.{did_you_mean(value, allowed)}"
-    )
 
 
 def _check_keep(
@@ -333,7 +320,7 @@ def _check_texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
         raise TypeError(f"metadata must map {', '.join(known)} to text, got {metadata!r:.80}.")
     texts = dict(metadata or {})
     for name in texts:
-        _check_choice("a key of metadata", name, known)
+        targets.check_choice("a key of metadata", name, known)
     return {name: str(value) for name, value in texts.items()}
 
 

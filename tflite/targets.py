@@ -3,9 +3,12 @@
 Adding a device is adding one `Target` to `TARGETS`; nothing else in this package names a device.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
+
+from tflite.hints import did_you_mean
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 
@@ -139,17 +142,31 @@ TARGETS = _table(
 
 def lookup(name: str) -> Target:
     """The target of that name; ValueError, with the names there are, for any other."""
-    if not isinstance(name, str) or name not in TARGETS:
-        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {name!r}.")
+    check_choice("target", name, TARGETS)
     return TARGETS[name]
 
 
 def check_precision(target: Target, precision: str) -> None:
     """ValueError unless `precision` exists and `target` runs it."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    check_choice("precision", precision, PRECISIONS)
     if precision not in target.precisions:
         raise ValueError(
             f"target {target.name!r} takes precision {' or '.join(target.precisions)}, "
             f"got {precision!r}."
         )
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """ValueError unless it is a number of images, or None, which leaves it open."""
+    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (whole and batch_size > 0):
+        raise ValueError(f"batch_size must be a positive whole number or None, got {batch_size!r}.")
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[str]) -> None:
+    """ValueError unless an argument is one of these texts; the nearest is named."""
+    if isinstance(value, str) and value in allowed:
+        return
+    raise ValueError(
+        f"{name} must be one of {', '.join(allowed)}, got {value!r}.{did_you_mean(value, allowed)}"
+    )

@@ -15,6 +15,7 @@ import numpy as np
 from slimnets.onnx_files import HOW_TO_GET, About, OnnxSession
 from tflite.files.writing import atomic_writer, check_writable
 from tflite.images import Preprocessing
+from tflite.targets import check_batch_size
 
 if TYPE_CHECKING:
     import keras
@@ -82,9 +83,7 @@ def export_onnx(
     """
     if opset not in OPSETS:
         raise ValueError(f"opset must be from {OPSETS[0]} to {OPSETS[-1]}, got {opset!r:.80}.")
-    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool) and batch_size > 0
-    if batch_size is not None and not whole:
-        raise ValueError(f"batch_size must be a positive whole number or None, got {batch_size!r}.")
+    check_batch_size(batch_size)
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"{path}: an ONNX file ends in .onnx.")

@@ -72,18 +72,18 @@ def expected_memory(model: schema.ModelT) -> Memory:
 
 
 def _graph_memory(model: schema.ModelT, graph: schema.SubGraphT) -> Memory:
-    tensors, operators = _list(graph.tensors), _list(graph.operators)
+    tensors, operators = as_list(graph.tensors), as_list(graph.operators)
     constants = [has_data(model, tensor) for tensor in tensors]
     shapes = [_sizes(tensor.shape) for tensor in tensors]
     # One step before the operators, for the inputs, and one behind them, for the outputs. LiteRT
     # keeps both to the end.
     change = np.zeros(len(operators) + 3, np.float64)
-    first = dict.fromkeys(map(int, _list(graph.inputs)), 0)
-    ends = map(int, (*_list(graph.inputs), *_list(graph.outputs)))
+    first = dict.fromkeys(map(int, as_list(graph.inputs)), 0)
+    ends = map(int, (*as_list(graph.inputs), *as_list(graph.outputs)))
     last = dict.fromkeys(ends, len(operators) + 1)
     for step, operator in enumerate(operators, 1):
         scratch = 0
-        inputs, outputs = _list(operator.inputs), _list(operator.outputs)
+        inputs, outputs = as_list(operator.inputs), as_list(operator.outputs)
         if len(outputs) == 1:
             found = _computed_shape(model, tensors, operator, shapes)
             shapes[outputs[0]] = shapes[outputs[0]] if found is None else found
@@ -128,7 +128,7 @@ def _computed_shape(
 ) -> Shape | None:
     """The output's shape; None where the file's own is as good as any."""
     name, options = operator_name(model, operator), operator.builtinOptions
-    inputs = [index for index in _list(operator.inputs) if index >= 0]
+    inputs = [index for index in as_list(operator.inputs) if index >= 0]
     if not inputs:
         return None
     first = shapes[inputs[0]]
@@ -219,10 +219,11 @@ def _integers(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray | None
 
 def _sizes(shape: Any) -> Shape:
     """A shape with run-time sizes taken as 1, which is what an interpreter starts with."""
-    return tuple(1 if size < 0 else size for size in _list(shape))
+    return tuple(1 if size < 0 else size for size in as_list(shape))
 
 
-def _list(vector: Any) -> list:
+def as_list(vector: Any) -> list:
+    """A vector of the file, which the reader gives as an array, a list or None."""
     if isinstance(vector, np.ndarray):
         return vector.tolist()
     return [] if vector is None else list(vector)

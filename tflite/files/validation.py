@@ -15,7 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tflite.files.flatbuffer import operator_name, text, type_name
-from tflite.files.memory import BITS, MAX_BYTES, expected_memory, has_data
+from tflite.files.memory import BITS, MAX_BYTES, as_list, expected_memory, has_data
 
 _ADVICE = "the file is damaged or was edited: convert it again or get another copy"
 # More than any kernel takes; a shape is also an array's, and NumPy allows 64.
@@ -146,18 +146,18 @@ def _table_problems(model: schema.ModelT, size: int) -> Iterator[str]:
                 f"buffer {index} lies at bytes {buffer.offset} to {buffer.offset + buffer.size}, "
                 f"but the file has {size}"
             )
-    for entry in _list(model.metadata):
+    for entry in as_list(model.metadata):
         if entry.buffer >= len(model.buffers):
             yield (
                 f"the metadata entry {text(entry.name)!r} is in buffer {entry.buffer}, but there "
                 f"are {len(model.buffers)}"
             )
-    for signature in _list(model.signatureDefs):
+    for signature in as_list(model.signatureDefs):
         what = f"the signature {text(signature.signatureKey)!r}"
         if signature.subgraphIndex >= len(model.subgraphs):
             yield f"{what} is of subgraph {signature.subgraphIndex}, which is not there"
-        count = len(_list(model.subgraphs[signature.subgraphIndex].tensors))
-        for entry in (*_list(signature.inputs), *_list(signature.outputs)):
+        count = len(as_list(model.subgraphs[signature.subgraphIndex].tensors))
+        for entry in (*as_list(signature.inputs), *as_list(signature.outputs)):
             if entry.tensorIndex >= count:
                 yield (
                     f"{what} calls tensor {entry.tensorIndex} {text(entry.name)!r}, but there are "
@@ -170,20 +170,20 @@ _Problem = tuple[str, str]
 
 def _graph_problems(model: schema.ModelT, graph: schema.SubGraphT) -> Iterator[_Problem]:
     """(what, problem) pairs, so that the subgraph can be named between them."""
-    tensors, operators = _list(graph.tensors), _list(graph.operators)
+    tensors, operators = as_list(graph.tensors), as_list(graph.operators)
     for index, tensor in enumerate(tensors):
         for problem in _tensor_problems(model, tensor, len(tensors)):
             yield f"tensor {index} ({_short(tensor)})", f" {problem}"
     for role, ends in (("input", graph.inputs), ("output", graph.outputs)):
-        for end in _list(ends):
+        for end in as_list(ends):
             if not 0 <= end < len(tensors):
                 yield f"an {role}", f" is tensor {end}, but there are {len(tensors)} tensors"
     for index, operator in enumerate(operators):
-        if operator.opcodeIndex >= len(_list(model.operatorCodes)):
+        if operator.opcodeIndex >= len(as_list(model.operatorCodes)):
             yield (
                 f"operator {index}",
                 f" is of kind {operator.opcodeIndex}, but the file names "
-                f"{len(_list(model.operatorCodes))}",
+                f"{len(as_list(model.operatorCodes))}",
             )
         name = operator_name(model, operator)
         for problem in _operator_problems(name, operator, tensors):
@@ -201,10 +201,10 @@ def _tensor_problems(model: schema.ModelT, tensor: schema.TensorT, tensors: int)
         yield f"is of the unknown type {tensor.type}"
     if tensor.buffer >= len(model.buffers):
         yield f"is in buffer {tensor.buffer}, but there are {len(model.buffers)}"
-    shape = _list(tensor.shape)
+    shape = as_list(tensor.shape)
     if len(shape) > _MAX_RANK or min(shape, default=0) < -1:
         yield f"has the impossible shape {_shown(shape)}"
-    signature = _list(tensor.shapeSignature)
+    signature = as_list(tensor.shapeSignature)
     if signature and (len(signature) != len(shape) or min(signature) < -1):
         yield f"has the shape {_shown(shape)}, but the shape signature {_shown(signature)}"
     yield from _content_problems(model.buffers[tensor.buffer].data, kind, tensor, shape)
@@ -243,8 +243,8 @@ def _string_problems(data: np.ndarray) -> Iterator[str]:
 
 
 def _sparsity_problems(sparsity: Any, shape: list[int]) -> Iterator[str]:
-    order, blocks = _list(sparsity.traversalOrder), _list(sparsity.blockMap)
-    dimensions = _list(sparsity.dimMetadata)
+    order, blocks = as_list(sparsity.traversalOrder), as_list(sparsity.blockMap)
+    dimensions = as_list(sparsity.dimMetadata)
     if sorted(order) != list(range(len(shape) + len(blocks))) or len(dimensions) != len(order):
         yield f"is sparse in the impossible order {order}"
     if any(not 0 <= block < len(shape) for block in blocks):
@@ -308,8 +308,8 @@ def _quantization_problems(
 def _operator_problems(
     name: str, operator: schema.OperatorT, tensors: Sequence[schema.TensorT]
 ) -> Iterator[str]:
-    inputs, outputs = _list(operator.inputs), _list(operator.outputs)
-    for index in (*inputs, *_list(operator.intermediates)):
+    inputs, outputs = as_list(operator.inputs), as_list(operator.outputs)
+    for index in (*inputs, *as_list(operator.intermediates)):
         if not -1 <= index < len(tensors):
             yield f"reads tensor {index}, but there are {len(tensors)} tensors"
     for index in outputs:
@@ -327,11 +327,11 @@ def _operator_problems(
     if needed and not outputs:
         yield "has no output"
     for place, (index, rank) in enumerate(zip(inputs, ranks, strict=False)):
-        shape = _list(tensors[index].shape)
+        shape = as_list(tensors[index].shape)
         if rank is not None and len(shape) != rank:
             yield f"has an input {place} of shape {_shown(shape)}; it takes {rank} dimensions"
-    if name in _HAS_WEIGHTS and 0 in _list(tensors[inputs[1]].shape):
-        yield f"has weights of the empty shape {_shown(_list(tensors[inputs[1]].shape))}"
+    if name in _HAS_WEIGHTS and 0 in as_list(tensors[inputs[1]].shape):
+        yield f"has weights of the empty shape {_shown(as_list(tensors[inputs[1]].shape))}"
     for index in (*inputs, *outputs) if name in _COMPUTES else ():
         if index >= 0 and type_name(tensors[index]) in ("int8", "uint8"):
             quantization = tensors[index].quantization
@@ -350,7 +350,7 @@ def _is_custom(name: str) -> bool:
 
 def _may_be_unwritten(tensor: schema.TensorT) -> bool:
     """A state, which starts as zeros, or an empty constant, whose values are no bytes at all."""
-    return bool(tensor.isVariable) or 0 in _list(tensor.shape)
+    return bool(tensor.isVariable) or 0 in as_list(tensor.shape)
 
 
 _KNOWN_NAMES = frozenset(n for n in vars(schema.BuiltinOperator) if not n.startswith("_"))
@@ -367,12 +367,12 @@ def _order_problems(
     def called(index: int) -> str:
         return f"tensor {index} ({_short(tensors[index])})"
 
-    writers = {int(i): n for n, operator in enumerate(operators) for i in _list(operator.outputs)}
-    written = {int(i) for i in _list(graph.inputs)}
+    writers = {int(i): n for n, operator in enumerate(operators) for i in as_list(operator.outputs)}
+    written = {int(i) for i in as_list(graph.inputs)}
     for number, operator in enumerate(operators):
         name = operator_name(model, operator)
         what = f"operator {number} ({name})"
-        for index in _list(operator.inputs):
+        for index in as_list(operator.inputs):
             if index < 0 or index in written or has_data(model, tensors[index]):
                 continue
             if index in writers:
@@ -380,11 +380,11 @@ def _order_problems(
             # A custom operator may have a buffer of its own to work in (Ethos-U's scratch).
             elif not (_may_be_unwritten(tensors[index]) or _is_custom(name)):
                 yield what, f" reads {called(index)}, which holds no data and nothing writes"
-        for index in _list(operator.outputs):
+        for index in as_list(operator.outputs):
             if index in written or has_data(model, tensors[index]):
                 yield what, f" writes {called(index)}, which is written already"
             written.add(int(index))
-    for index in _list(graph.outputs):
+    for index in as_list(graph.outputs):
         tensor = tensors[index]
         if not (index in written or _may_be_unwritten(tensor) or has_data(model, tensor)):
             yield "the output", f" {called(index)} is written by nothing"
@@ -395,7 +395,7 @@ def _call_problems(model: schema.ModelT) -> Iterator[str]:
     calls: dict[int, set[int]] = {}
     for number, graph in enumerate(model.subgraphs):
         calls[number] = set()
-        for index, operator in enumerate(_list(graph.operators)):
+        for index, operator in enumerate(as_list(graph.operators)):
             for called in _called_subgraphs(operator):
                 if not 0 <= called < len(model.subgraphs):
                     yield (
@@ -418,7 +418,7 @@ def _called_subgraphs(operator: schema.OperatorT) -> Iterator[int]:
         if field.endswith("SubgraphIndex") and value >= 0:
             yield int(value)
         elif field == "branchSubgraphIndices":
-            yield from map(int, _list(value))
+            yield from map(int, as_list(value))
 
 
 def _fields(options: Any) -> Iterable[tuple[str, Any]]:
@@ -446,12 +446,6 @@ def _shown(shape: Sequence[int]) -> str:
     if len(shape) > 8:
         return f"{'×'.join(map(str, shape[:8]))}× … ({len(shape)} dimensions)"
     return "×".join(map(str, shape)) or "of a scalar"
-
-
-def _list(vector: Any) -> list:
-    if isinstance(vector, np.ndarray):
-        return vector.tolist()
-    return [] if vector is None else list(vector)
 
 
 def _list_or_array(vector: Any) -> Any:

@@ -90,9 +90,7 @@ def simplify_for_deployment(
     """
     device = targets.lookup(target)
     targets.check_precision(device, precision)
-    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
-    if batch_size is not None and not (whole and batch_size > 0):
-        raise ValueError(f"batch_size must be a positive number or None, got {batch_size!r}.")
+    targets.check_batch_size(batch_size)
     graph = read_model(model)
     rewrite(graph, Form(device, precision, batch_size), after_pass)
     return model_of(graph, batch_size)
