@@ -1,4 +1,4 @@
-"""One way to open a .keras file, and one sentence for each way in which it is none."""
+"""One way to open a .keras file, a sentence for each way in which it or its model will not do."""
 
 import zipfile
 
@@ -51,6 +51,124 @@ def test_another_archive_is_named(tmp_path):
         archive.writestr("cat.jpg", np.zeros(9).tobytes())
     with pytest.raises(ValueError, match=r"photos\.keras is no Keras model"):
         keras_models.load_file(tmp_path / "photos.keras")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("old.h5", ValueError, "old Keras"),
+        ("text.keras", ValueError, "no Keras model that can be loaded safely"),
+        ("text.tflite", ValueError, "give a .keras file"),
+        ("folder", ValueError, "is a folder"),
+        ("missing.keras", FileNotFoundError, "there is no model file"),
+    ],
+)
+def test_files_that_are_no_models(tmp_path, name, error, message):
+    if name == "folder":
+        (tmp_path / name).mkdir()
+    elif not name.startswith("missing"):
+        (tmp_path / name).write_text("hello")
+    with pytest.raises(error, match=message):
+        tflite.convert(tmp_path / name, precision="float32")
+
+
+def test_code_inside_a_model_file_is_not_run(tmp_path):
+    x = keras.Input((8, 8, 3))
+    net = keras.Model(x, keras.layers.Lambda(lambda v: v + 1, output_shape=(8, 8, 3))(x))
+    net.save(tmp_path / "lambda.keras")
+    with pytest.raises(ValueError, match=r"loaded safely.*Lambda layers.*loaded in your program"):
+        tflite.convert(tmp_path / "lambda.keras", precision="float32")
+
+
+# --- Models that cannot be converted -------------------------------------------------------------
+
+
+class Subclassed(keras.Model):
+    def call(self, x):
+        return x
+
+
+def two_inputs():
+    inputs = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
+    return keras.Model(inputs, keras.layers.Add()(inputs))
+
+
+def two_outputs():
+    x = keras.Input((8, 8, 3))
+    return keras.Model(x, [keras.layers.ReLU()(x), keras.layers.Flatten()(x)])
+
+
+def of_shape(*shape, dtype="float32"):
+    x = keras.Input(shape, dtype=dtype)
+    return keras.Model(x, keras.layers.Flatten()(x))
+
+
+def built_subclassed():
+    net = Subclassed()
+    net(np.zeros((1, 8, 8, 3), np.float32))
+    return net
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: keras.Sequential([keras.layers.Dense(3)]), "is not built"),
+        (Subclassed, "is a subclassed model"),
+        (lambda: of_shape(8, 8, 3, dtype="uint8"), "takes uint8 images"),
+        (built_subclassed, r"subclassed.*keras.Model\(x, model\(x\)\)"),
+        (two_inputs, "has 2 inputs"),
+        (two_outputs, "has 2 outputs"),
+        (lambda: of_shape(None, None, 3), "unknown size"),
+        (lambda: of_shape(10), "expected images"),
+    ],
+)
+def test_models_that_cannot_be_converted_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        tflite.convert(make(), precision="float32")
+
+
+def test_not_a_model():
+    with pytest.raises(TypeError, match=r"expected a keras.Model or the path.*got int"):
+        tflite.convert(3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_broken_weights_are_named(bad):
+    layer = keras.layers.Conv2D(2, 3, name="conv")
+    net = keras.Sequential([keras.Input((8, 8, 3)), layer])
+    kernel = np.array(layer.kernel)
+    kernel.flat[3] = bad
+    layer.kernel.assign(kernel)
+    with pytest.raises(ValueError, match="conv/kernel holds NaN or infinite"):
+        tflite.convert(net, precision="float32")
+
+
+def recurrent(unroll):
+    images = keras.Input((8, 8, 3))
+    rows = keras.layers.Reshape((8, 24))(images)
+    return keras.Model(images, keras.layers.LSTM(6, unroll=unroll, name="reader")(rows))
+
+
+def test_recurrent_layers_as_loops_are_refused_before_calibration_crashes():
+    with pytest.raises(ValueError, match=r"reader \(LSTM\).*unroll=True"):
+        tflite.convert(recurrent(unroll=False), calibration=np.ones((2, 8, 8, 3), np.float32))
+
+
+@pytest.mark.slow
+def test_unrolled_recurrent_layers_are_quantized():
+    # A prime number of images: in between are vectors in which the batch is no axis of its own.
+    samples = np.random.default_rng(0).uniform(0, 1, (13, 8, 8, 3)).astype(np.float32)
+    report = tflite.convert(recurrent(unroll=True), calibration=samples).report
+    assert report.agreement.sqnr_db > 25
+
+
+def test_a_model_that_gives_nan_is_refused():
+    images = keras.Input((8, 8, 3))
+    norm = keras.layers.BatchNormalization()
+    net = keras.Model(images, keras.layers.Conv2D(2, 3)(norm(images)))
+    norm.moving_variance.assign([-1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"gives NaN for calibration images.*negative var"):
+        tflite.convert(net, calibration=np.ones((2, 8, 8, 3), np.float32))
 
 
 # --- What a model's numbers are ------------------------------------------------------------------
