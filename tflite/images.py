@@ -246,6 +246,18 @@ class ImageInput(Preprocessing):
         zeros, ones = (0.0,) * self.channels, (1.0,) * self.channels
         return replace(self, mean=zeros, std=ones, in_graph=False)
 
+    def exact_zero_point(self, scale: float, zero_point: int, kind: Any) -> float:
+        """The zero point of a file's 8-bit input whose steps are pixels as it would be without
+        rounding: 127.5 where the file had to take 127 or 128. That of another input, as it is.
+
+        Args:
+            scale, zero_point: of the file's input.
+            kind: its NumPy type.
+        """
+        limits = np.iinfo(kind)
+        steps_are_pixels = limits.bits == 8 and abs(scale * self.std[0] - 1) < 1e-4
+        return float(limits.min + self.mean[0] if steps_are_pixels else zero_point)
+
     def to_file(self, images: np.ndarray) -> np.ndarray:
         """float32 images of the network's input space in that of the file's input."""
         if not self.in_graph:

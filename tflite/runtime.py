@@ -53,8 +53,7 @@ class Session:
 
         Args:
             source: path, bytes or an opened file.
-            image: what the file's metadata says of its input. It tells the exact zero point of
-                a file that takes pixels: 127.5 where the file had to round to 127 or 128.
+            image: what the file's metadata says of its input; see its `exact_zero_point`.
             num_threads: None is LiteRT's default.
             keep_all_tensors: `tensor` can then read inner tensors; runs without a delegate.
             delegate: a library that runs what it can of the file, see `open_interpreter`.
@@ -128,10 +127,9 @@ class Session:
         if self.input_type == np.float32:
             return np.ascontiguousarray(images, np.float32)
         scale, offset = self._input["quantization"]
+        if self._image is not None:
+            offset = self._image.exact_zero_point(scale, offset, self.input_type)
         limits = np.iinfo(self.input_type)
-        takes_pixels = self._image is not None and abs(scale * self._image.std[0] - 1) < 1e-4
-        if takes_pixels and limits.bits == 8:
-            offset = limits.min + self._image.mean[0]
         steps = np.rint(images.astype(np.float64) / scale + offset)
         return np.clip(steps, limits.min, limits.max).astype(self.input_type)
 

@@ -326,8 +326,8 @@ def _input_step(flat: schema.ModelT, image: ImageInput | None) -> list[float] | 
     limits = np.iinfo(kind)
     scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
     exact = float(zero_point)
-    if image is not None and abs(scale * image.of_file.std[0] - 1) < 1e-4:
-        exact = float(limits.min + image.of_file.mean[0])
+    if image is not None:
+        exact = image.of_file.exact_zero_point(scale, zero_point, kind)
     return [scale, zero_point, exact, int(limits.min), int(limits.max)]
 
 
