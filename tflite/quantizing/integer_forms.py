@@ -21,23 +21,24 @@ def multiply_instead(calibrated: bytes) -> bytes:
     flat = flatbuffer.unpack(calibrated)
     graph = flat.subgraphs[0]
     minus_one: int | None = None
-    product: int | None = None
-    for operator in graph.operators:
-        name = flatbuffer.operator_name(flat, operator)
-        if name not in ("SQUARE", "NEG"):
-            continue
+    found = [
+        (name, operator)
+        for operator in graph.operators
+        if (name := flatbuffer.operator_name(flat, operator)) in ("SQUARE", "NEG")
+    ]
+    if not found:
+        return calibrated
+    product = flatbuffer.operator_code(flat, schema.BuiltinOperator.MUL, 1)
+    for name, operator in found:
         (source,) = operator.inputs
-        if name == "SQUARE":
-            factor = source
-        else:
-            minus_one = _constant(flat, "minus_one", -1.0) if minus_one is None else minus_one
-            factor = minus_one
-        product = _multiplication(flat) if product is None else product
+        factor = source
+        if name == "NEG":
+            factor = minus_one = minus_one or _constant(flat, "minus_one", -1.0)
         operator.opcodeIndex = product
         operator.inputs = np.asarray([source, factor], np.int32)
         operator.builtinOptionsType = schema.BuiltinOptions.MulOptions
         operator.builtinOptions = schema.MulOptionsT()
-    return calibrated if product is None else flatbuffer.pack(flat)
+    return flatbuffer.pack(flat)
 
 
 def saturate_instead(quantized: bytes) -> bytes:
@@ -106,12 +107,3 @@ def _constant(flat: schema.ModelT, name: str, value: float) -> int:
         )
     )
     return len(tensors) - 1
-
-
-def _multiplication(flat: schema.ModelT) -> int:
-    """The index of a new operator code for MUL of float32 tensors."""
-    code = schema.BuiltinOperator.MUL
-    flat.operatorCodes.append(
-        schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=code, version=1)
-    )
-    return len(flat.operatorCodes) - 1
