@@ -18,6 +18,8 @@ from math import prod
 
 import keras
 
+# Of tflite.quantized_layers: has scales and masks beside its kernel and bias.
+_AWARE = "FakeQuantizedConvolution"
 _OPERATIONS = {
     "Conv2D": "Conv2D",
     "DepthwiseConv2D": "depthwise",
@@ -25,7 +27,9 @@ _OPERATIONS = {
     "Conv2DTranspose": "Conv2DTranspose",
     "Conv1D": "Conv1D",
     "Dense": "MatMul",
+    _AWARE: "int8",
 }
+_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,16 @@ class LayerComplexity:
 
 @dataclass(frozen=True)
 class Complexity:
-    """Cost of a model; `layers` holds those layers that have parameters or multiply-adds."""
+    """Cost of a model; `layers` holds those layers that have parameters or multiply-adds.
+
+    `uncounted`: layers whose multiply-adds are not known here, such as attention, with their kinds.
+    """
 
     name: str
     layers: tuple[LayerComplexity, ...]
     params: int
     trainable_params: int
+    uncounted: tuple[str, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -73,6 +81,9 @@ class Complexity:
         lines.append(
             f"With batch norm: {self.params:,} parameters, {self.trainable_params:,} trainable"
         )
+        if self.uncounted:
+            more = ", …" if len(self.uncounted) > _NAMED else ""
+            lines.append(f"Without the MACs of {', '.join(self.uncounted[:_NAMED])}{more}")
         return "\n".join(lines)
 
 
@@ -101,7 +112,20 @@ def complexity(model: keras.Model) -> Complexity:
         layers=rows,
         params=model.count_params(),
         trainable_params=sum(prod(weight.shape) for weight in model.trainable_weights),
+        uncounted=tuple(f"{name} ({type(layer).__name__})" for name, layer in _unknown(model, "")),
     )
+
+
+def _unknown(model: keras.Model, prefix: str) -> Iterator[tuple[str, keras.Layer]]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _unknown(layer, f"{prefix}{layer.name}.")
+        elif type(layer).__name__ not in _OPERATIONS and _has_kernel(layer):
+            yield f"{prefix}{layer.name}", layer
+
+
+def _has_kernel(layer: keras.Layer) -> bool:
+    return any(weight.name.endswith("kernel") for weight in layer.weights)
 
 
 def _rows(model: keras.Model, prefix: str) -> Iterator[LayerComplexity]:
@@ -114,6 +138,8 @@ def _rows(model: keras.Model, prefix: str) -> Iterator[LayerComplexity]:
         macs = sum(_macs(layer, node_shape, name) for node_shape in shape)
         if macs or layer.weights:
             params = layer.count_params()
+            if type(layer).__name__ == _AWARE:
+                params = prod(layer.kernel_shape) + layer.channels
             yield LayerComplexity(name, type(layer).__name__, shape[0], params, macs)
 
 
@@ -135,5 +161,7 @@ def _macs(layer: keras.Layer, shape: tuple[int | None, ...], name: str) -> int:
             "size. Build the model with a fixed height and width, such as "
             "input_shape=(224, 224, 3)."
         )
-    kernels = [w for w in layer.weights if len(w.shape) > 1]
-    return prod(positions) * sum(prod(kernel.shape) for kernel in kernels)
+    kernels = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
+    if kind == _AWARE:
+        kernels = [layer.kernel_shape]
+    return prod(positions) * sum(map(prod, kernels))

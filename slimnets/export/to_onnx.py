@@ -88,6 +88,13 @@ def export_onnx(
     if path.suffix != ".onnx":
         raise ValueError(f"{path}: an ONNX file ends in .onnx.")
     check_writable(path)
+    from tflite.quantized_layers import quantized_input
+
+    if quantized_input(model) is not None:
+        raise ValueError(
+            f"the model {model.name!r} is quantization-aware: what it computes is an int8 .tflite "
+            "file, which tflite.convert makes of it. Export the model that it was made of."
+        )
     shape = _image_shape(model)
     _check_installed()
     import onnx

@@ -47,6 +47,17 @@ def test_nested_models_are_counted():
     assert cost.layers[0].name.startswith("inner.")
 
 
+def test_layers_whose_cost_is_not_known_are_named():
+    def attention(x):
+        x = layers.Reshape((80, 6))(x)
+        return layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+
+    cost = count(attention)
+    assert cost.uncounted == ("attention (MultiHeadAttention)",)
+    assert "Without the MACs of attention (MultiHeadAttention)" in str(cost)
+    assert "Without" not in str(count(layers.Conv2D(4, 1)))
+
+
 def test_keras_applications_mobilenet_v2_has_its_published_cost():
     model = keras.applications.MobileNetV2(weights=None)
     cost = slimnets.complexity(model)

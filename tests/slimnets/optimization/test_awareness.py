@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+import slimnets
 import tflite
 from slimnets.optimization import awareness, quantize_aware
 from tests.helpers.flatgraph import FlatGraph
@@ -51,6 +52,14 @@ def test_it_begins_as_the_file_of_post_training_quantization(aware, plain):
     assert len(file) == pytest.approx(len(plain), rel=0.01)
     assert steps(file) == steps(plain)
     np.testing.assert_array_equal(Session(file).run(IMAGES), Session(plain).run(IMAGES))
+
+
+@pytest.mark.slow
+def test_it_costs_what_its_network_costs_and_is_no_model_for_onnx(aware, network, tmp_path):
+    cost, wanted = slimnets.complexity(aware), slimnets.complexity(network)
+    assert cost.macs == wanted.macs > 0
+    with pytest.raises(ValueError, match=r"quantization-aware.*Export the model that it was made"):
+        slimnets.export_onnx(aware, tmp_path / "aware.onnx")
 
 
 @pytest.mark.slow
