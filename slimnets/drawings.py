@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tflite.files.writing import atomic_writer
 from tflite.image_files import read_image
 
 # One after another by class, readable on most photographs.
@@ -74,3 +76,14 @@ def with_classes(picture: Image.Image, classes: np.ndarray) -> Image.Image:
         where = kinds == kind
         pixels[where] += _OPACITY * (tint - pixels[where])
     return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
+def save(picture: Image.Image, place: Path) -> None:
+    """Writes a picture in the format that its name's ending says, whole or not at all.
+
+    Raises:
+        KeyError: no format ends so.
+        OSError: it cannot be written.
+    """
+    with atomic_writer(place) as file:
+        picture.save(file, Image.registered_extensions()[place.suffix.lower()])

@@ -163,27 +163,26 @@ def convert(
         _check_sparse(precision, device)
     labels = check_labels(labels, model.outputs[0].shape[-1])
     made = make(model, shape, device, form, calibration, preprocessing, optimize, effort, kept)
-    lowered, image, images, doubts = made.lowered, made.image, made.images, made.doubts
-    samples, source, rewriting = made.samples, made.source, made.rewriting
+    file, unkept = made.lowered.file, made.lowered.unkept
     data = _finish(
-        with_sparse_weights(lowered.file) if sparse else lowered.file,
-        Metadata(image=image, labels=labels, **{"name": model.name, **texts}),
+        with_sparse_weights(file) if sparse else file,
+        Metadata(image=made.image, labels=labels, **{"name": model.name, **texts}),
     )
 
-    agreement = acceptance.agreement_of(model, data, samples[:_AGREEMENT_IMAGES])
-    doubts += acceptance.check_agreement(agreement, precision, device)
-    if precision not in ("float32", "float16") and images is not None:
-        doubts += acceptance.check_noise(model, data, images, agreement, precision, device)
+    agreement = acceptance.agreement_of(model, data, made.samples[:_AGREEMENT_IMAGES])
+    doubts = [*made.doubts, *acceptance.check_agreement(agreement, precision, device)]
+    if precision not in ("float32", "float16") and made.images is not None:
+        doubts += acceptance.check_noise(model, data, made.images, agreement, precision, device)
     report = report_on(
         data,
         precision,
         device,
         agreement,
-        source,
+        made.source,
         doubts,
-        rewriting,
-        lowered.outcome,
-        price_of(kept, lowered.file, lowered.unkept) if lowered.unkept else None,
+        made.rewriting,
+        made.lowered.outcome,
+        price_of(kept, file, unkept) if unkept else None,
     )
     for doubt in doubts:
         logger.warning("%s", doubt)
@@ -191,8 +190,11 @@ def convert(
         return Conversion(None, data, report)
     firmware = None
     if device.takes_source:
-        firmware = write_firmware(data, out, _in_files_numbers(data, image, samples[:1]))
-    return Conversion(_write(data, report, out), data, report, firmware)
+        numbers = _in_files_numbers(data, made.image, made.samples[:1])
+        firmware = write_firmware(data, out, numbers)
+    writing.write_bytes(out, data)
+    writing.write_bytes(out.with_suffix(".report.json"), report.to_json().encode())
+    return Conversion(out, data, report, firmware)
 
 
 @dataclass(frozen=True)
@@ -422,11 +424,3 @@ def _in_files_numbers(
     if session.batch != len(images):
         return None
     return session.quantize(images if image is None else image.to_file(images))
-
-
-def _write(data: bytes, report: ConversionReport, out: Path) -> Path:
-    with writing.atomic_writer(out) as file:
-        file.write(data)
-    with writing.atomic_writer(out.with_suffix(".report.json")) as file:
-        file.write(report.to_json().encode())
-    return out

@@ -119,13 +119,12 @@ def _here(
     console.print(f"\n{found.advice}.", soft_wrap=True)
     if options.plot:
         from slimnets import charts
-        from tflite.files.writing import atomic_writer
+        from tflite.files.writing import write_bytes
 
         rows = [{"name": Path(r.file).name, **r.to_dict()} for r in found.results]
         rows = [row | {"top1": accuracy.get(row["file"])} for row in rows]
         figure = charts.race(rows, str(found.processor))
-        with atomic_writer(options.plot) as file:
-            file.write(charts.png(figure))
+        write_bytes(options.plot, charts.png(figure))
         console.print(f"{options.plot}")
     result = found.to_dict()
     for row in result["files"]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slimnets.cli.outcomes import PartialFailure
-from slimnets.drawings import with_boxes, with_classes
+from slimnets.drawings import save, with_boxes, with_classes
 from tflite.image_files import read_image
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def predict_objects(
             else:
                 predictions.append({"image": image, **prediction})
                 if place := places.get(image):
-                    _save(draw(), place)
+                    save(draw(), place)
                     predictions[-1]["picture"] = str(place)
             advance(1, "")
     for prediction in predictions:
@@ -174,15 +174,6 @@ def _classes(segmenter: Any, image: str) -> tuple[dict[str, Any], Callable]:
 
 def _class_rows(prediction: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(one["name"], f"{one['share']:.2%}", "") for one in prediction["classes"]]
-
-
-def _save(picture: Image, place: Path) -> None:
-    from PIL import Image
-
-    from tflite.files.writing import atomic_writer
-
-    with atomic_writer(place) as file:
-        picture.save(file, Image.registered_extensions()[place.suffix.lower()])
 
 
 def measured(opened: Any, source: Any, split: str | None) -> Any:

@@ -215,14 +215,11 @@ def _places(images: list[str], save: str | None) -> dict[str, Path]:
 
 
 def _save(prediction: dict[str, Any], place: Path) -> None:
-    from PIL import Image
-
     from slimnets.cli.answers import with_answer
-    from tflite.files.writing import atomic_writer
+    from slimnets.drawings import save
     from tflite.image_files import read_image
 
     lines = [f"{found['name']}  {_shown(found)}" for found in prediction["classes"]]
     picture = with_answer(read_image(prediction["image"]).convert("RGB"), lines)
-    with atomic_writer(place) as file:
-        picture.save(file, Image.registered_extensions()[place.suffix.lower()])
+    save(picture, place)
     prediction["picture"] = str(place)

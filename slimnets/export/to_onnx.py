@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slimnets.onnx_files import HOW_TO_GET, About, OnnxSession
-from tflite.files.writing import atomic_writer, check_writable
+from tflite.files.writing import check_writable, write_bytes
 from tflite.images import Preprocessing
 from tflite.targets import check_batch_size
 
@@ -122,8 +122,7 @@ def export_onnx(
             f"the ONNX file's outputs differ by {error:.2g} of the greatest from Keras's, so it "
             "was not written. Please report the model."
         )
-    with atomic_writer(path) as file:
-        file.write(content)
+    write_bytes(path, content)
     operators = dict(Counter(node.op_type for node in proto.graph.node).most_common())
     return OnnxExport(path, opset, operators, error, len(content))
 

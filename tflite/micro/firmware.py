@@ -12,7 +12,7 @@ import numpy as np
 from tflite.files.compiled import is_compiled
 from tflite.files.reading import File, open_file
 from tflite.files.records import NUMPY_TYPES, Graph, Tensor, read_graph
-from tflite.files.writing import atomic_writer, check_writable
+from tflite.files.writing import check_writable, write_bytes
 from tflite.litert import OpResolverType, open_interpreter
 from tflite.micro import trial
 from tflite.micro.arena import Arena, estimated_arena
@@ -91,12 +91,8 @@ def write_firmware(
     arena, expected, computed_by = _tried(file, graph, image)
     made = Firmware(header, source, namespace, methods, arena, computed_by)
     ends = (tensor_in, tensor_out)
-    for place, text in (
-        (header, _header(made, file, ends)),
-        (source, _source(made, file, ends, image, expected)),
-    ):
-        with atomic_writer(place) as opened:
-            opened.write(text.encode())
+    write_bytes(header, _header(made, file, ends).encode())
+    write_bytes(source, _source(made, file, ends, image, expected).encode())
     return made
 
 
