@@ -22,7 +22,7 @@ from tflite.quantizing.effort import Outcome, improve
 from tflite.quantizing.engine import Form
 from tflite.quantizing.integer_forms import multiply_instead, saturate_instead
 from tflite.quantizing.keeping import kept_outputs
-from tflite.quantizing.ranges import widen_for_delegates, with_input_range
+from tflite.quantizing.ranges import widen_for_delegates, with_input_range, with_whole_operands
 from tflite.quantizing.tracing import SCOPE, trace
 from tflite.runtime import whole_batches
 
@@ -129,6 +129,7 @@ def _quantized(
     """The int8 file by the ranges that the float file carries, its input's made exact."""
     if heads is not None:
         calibrated = heads.with_ranges(calibrated)
+    calibrated = with_whole_operands(calibrated)
     if image is None:
         return engine.quantize(widen_for_delegates(calibrated), form, kept)
     file = with_input_range(calibrated, *image.of_file.range)

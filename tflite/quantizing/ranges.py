@@ -1,5 +1,7 @@
 """Ranges of a calibrated float file, changed before it is quantized."""
 
+from collections import Counter
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -46,6 +48,32 @@ def widen_for_delegates(calibrated: bytes) -> bytes:
             set_range(flat, index, min(known[0], -least / 2), max(known[1], least / 2))
             widened = True
     return flatbuffer.pack(flat) if widened else calibrated
+
+
+def with_whole_operands(calibrated: bytes) -> bytes:
+    """A calibrated float file whose minima and maxima have the range of what others read, too.
+
+    The quantizer gives the operands of MINIMUM and MAXIMUM the range of their result. For x in
+    x + min(x, 1) that would clip the sum's x as well.
+    """
+    flat = flatbuffer.unpack(calibrated)
+    graph = flat.subgraphs[0]
+    readings = Counter(int(i) for one in graph.operators for i in one.inputs)
+    whole = {index for index, count in readings.items() if count > 1}
+    whole |= {int(i) for i in graph.outputs}
+    changed = False
+    for operator in graph.operators:
+        if flatbuffer.operator_name(flat, operator) not in ("MINIMUM", "MAXIMUM"):
+            continue
+        output = int(operator.outputs[0])
+        ranges = [_range(graph.tensors[i]) for i in operator.inputs if int(i) in whole]
+        ranges = [_range(graph.tensors[output]), *ranges]
+        if len(ranges) > 1 and None not in ranges:
+            lows, highs = zip(*ranges, strict=True)
+            set_range(flat, output, min(lows), max(highs))
+            whole.add(output)  # a minimum of it must not clip it either
+            changed = True
+    return flatbuffer.pack(flat) if changed else calibrated
 
 
 def set_range(flat: schema.ModelT, tensor: int, low: float, high: float) -> None:

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 import tflite
 from tflite.measuring.inspector import inspect
@@ -69,3 +69,25 @@ def test_a_layer_that_died_is_no_reason_to_refuse_the_file(kind):
     report = tflite.convert(model, precision="int8", calibration=samples, effort="fast").report
     assert report.partitions == 1
     assert report.agreement.max_abs_error < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "limited",
+    [
+        lambda x: x - ops.maximum(x, 2.0),
+        lambda x: x + ops.clip(x, -4.0, 4.0),
+        ops.celu,
+    ],
+    ids=["maximum", "clip", "celu"],
+)
+def test_what_is_read_beside_a_minimum_is_not_clipped_to_its_range(limited):
+    keras.utils.set_random_seed(0)
+    images = keras.Input((8, 8, 3))
+    wide = keras.initializers.RandomNormal(stddev=1.0)
+    x = limited(layers.Conv2D(8, 3, kernel_initializer=wide)(images))
+    model = keras.Model(images, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    rng = np.random.default_rng(0)
+    pictures = rng.uniform(-1, 1, (12, 8, 8, 3)).astype(np.float32)
+    report = tflite.convert(model, calibration=pictures, effort="fast").report
+    assert report.agreement.sqnr_db > 26
