@@ -517,14 +517,15 @@ def test_a_model_that_ends_in_an_argmax_says_so():
 
 
 @pytest.mark.slow
-def test_a_model_of_half_floats_says_how_to_make_it_float32():
-    keras.config.set_dtype_policy("float16")
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_a_model_of_half_or_double_floats_says_how_to_make_it_float32(dtype):
+    keras.config.set_dtype_policy(dtype)
     try:
         x, features = pooled("float32")
         net = keras.Model(x, keras.layers.Dense(3)(features))
     finally:
         keras.config.set_dtype_policy("float32")
-    with pytest.raises(ValueError, match=r"computes in float16.*set_dtype_policy\('float32'\)"):
+    with pytest.raises(ValueError, match=rf"computes in {dtype}.*set_dtype_policy\('float32'\)"):
         tflite.convert(net, precision="float32")
 
 

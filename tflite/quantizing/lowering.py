@@ -147,10 +147,11 @@ def _without_scope(data: bytes) -> bytes:
 
 def _explain(error: engine.EngineError, model: "keras.Model") -> str:
     """The reason as a user knows the model, where that is clear, and what to do about it."""
-    half = next((w.dtype for w in model.weights if w.dtype in ("float16", "bfloat16")), None)
-    if half:
+    unusual = ("float16", "bfloat16", "float64")
+    found = next((w.dtype for w in model.weights if w.dtype in unusual), None)
+    if found:
         return (
-            f"it computes in {half}. Build it after keras.config.set_dtype_policy('float32'), "
+            f"it computes in {found}. Build it after keras.config.set_dtype_policy('float32'), "
             "copy the weights with set_weights(old.get_weights()) and convert that; "
             "precision='float16' stores them as half floats."
         )

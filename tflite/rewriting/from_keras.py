@@ -84,7 +84,7 @@ def _read_call(call: Any, inputs: list[Value], weights: dict[int, list[np.ndarra
     operation = call.operation
     slots = iter(range(len(inputs)))
     arguments = keras.tree.map_structure(
-        lambda leaf: Slot(next(slots)) if isinstance(leaf, keras.KerasTensor) else leaf,
+        lambda leaf: Slot(next(slots)) if isinstance(leaf, keras.KerasTensor) else _single(leaf),
         (call.arguments.args, call.arguments.kwargs),
     )
     if "training" in arguments[1]:  # inference overrides it, whatever the call said
@@ -113,6 +113,14 @@ def _read_call(call: Any, inputs: list[Value], weights: dict[int, list[np.ndarra
         call=arguments,
     )
     return _name_activation(node, weights) if "activation" in node.config else node
+
+
+def _single(argument: Any) -> Any:
+    """An array as float32 if it is float64, as NumPy's are unasked, and all after it would be."""
+    dtype = getattr(argument, "dtype", None)
+    if dtype is None or keras.backend.standardize_dtype(dtype) != "float64":
+        return argument
+    return keras.ops.convert_to_numpy(argument).astype(np.float32)
 
 
 def _weights(layer: Any, known: dict[int, list[np.ndarray]]) -> list[np.ndarray]:

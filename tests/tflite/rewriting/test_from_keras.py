@@ -1,7 +1,8 @@
 """What is read of a Keras model."""
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 from tests.helpers.small_networks import FORMS, assert_same_function, enliven
 from tflite.rewriting import simplify_for_deployment
@@ -17,3 +18,13 @@ def test_an_activation_with_weights_of_its_own_keeps_them():
     model = enliven(keras.Model(images, x))
     for target, precision in FORMS:
         assert_same_function(model, simplify_for_deployment(model, target, precision))
+
+
+def test_an_array_of_float64_makes_nothing_after_it_float64():
+    images = keras.Input((8, 8, 3))
+    rows = np.linspace(0.5, 2.0, 8).reshape(8, 1, 1)
+    x = ops.exp(images * rows + np.float64(0.5)) - np.linspace(0.0, 1.0, 3)
+    model = keras.Model(images, layers.Conv2D(4, 3)(x))
+    simplified = simplify_for_deployment(model, "android")
+    assert_same_function(model, simplified)
+    assert {operation.output.dtype for operation in simplified.operations} == {"float32"}
