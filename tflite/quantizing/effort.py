@@ -166,7 +166,7 @@ def improve(
         plans = (*plans, _ODD)
     best, trials = plans[0], {}
     for plan in plans:
-        if plan.exponent == 1 and max(trials.values()) >= _POOR_DB:
+        if plan.exponent == 1 and max(trials.values(), default=-np.inf) >= _POOR_DB:
             continue
         data = makers[plan.views].file(plan)
         sqnr = -np.inf if data is None else judge.sqnr_db(data)
@@ -174,6 +174,8 @@ def improve(
             best = plan
         if data is not None and plan in (best, *plans[:-1]):
             trials[str(plan)] = sqnr
+    if not trials:
+        return plain, Outcome(effort, PLAIN, {}, len(judging), "LiteRT runs nothing else")
     # What is best for images that were not seen is made once more with all of them seen.
     seen, others = sets[best.views], with_views(judging) if best.views else judging
     count = len(seen) + len(others)
@@ -231,7 +233,13 @@ class _Maker:
             if not self._same.is_same(equalized):
                 logger.warning("equalization by %g changed the network: it is left out", exponent)
                 return None
-        return equalized, statistics, self._quantize(set_ranges(equalized, statistics))
+        quantized = self._quantize(set_ranges(equalized, statistics))
+        try:
+            Session(quantized, self._image)
+        except ValueError as error:  # steps that are all but 0, of a network that hardly answers
+            logger.warning("equalization by %g is left out: %s", exponent, error)
+            return None
+        return equalized, statistics, quantized
 
 
 def _differ(images: np.ndarray) -> bool:

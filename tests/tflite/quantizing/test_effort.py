@@ -158,6 +158,19 @@ def test_images_that_tell_nothing_give_the_file_of_fast_and_a_warning(images):
 
 
 @pytest.mark.slow
+def test_of_a_network_that_hardly_answers_what_litert_cannot_run_is_left_out(caplog):
+    """Untrained, without a batch's statistics, its maps become smaller from layer to layer."""
+    keras.utils.set_random_seed(0)
+    net = keras.applications.MobileNetV2(
+        (32, 32, 3), alpha=0.35, weights=None, classes=3, classifier_activation=None
+    )
+    images = np.random.default_rng(0).uniform(-1, 1, (24, 32, 32, 3)).astype(np.float32)
+    made = tflite.convert(net, precision="int8", calibration=images)
+    assert "is left out: the given .tflite bytes: LiteRT cannot run this file" in caplog.text
+    assert made.report.quantizing.trials
+
+
+@pytest.mark.slow
 def test_the_report_tells_what_was_tried():
     report = tflite.convert(network(), calibration=pictures(16, seed=1)).report
     assert report.quantizing.effort == "normal"
