@@ -21,7 +21,7 @@ from slimnets.dense.precision import (
     iou_of,
     mean_precision,
 )
-from slimnets.evaluation import KerasFile, check_class_names, open_keras
+from slimnets.evaluation import KerasFile, check_class_names, open_classifier, open_keras
 from tflite import progress
 from tflite.detector import Detection, Detector
 from tflite.files.detection_operator import is_detector
@@ -111,6 +111,8 @@ def open_dense(
     path = Path(path)
     if path.suffix == ".keras":
         return _of_keras(open_keras(path, like=like))
+    if path.suffix == ".onnx" and path.is_file():
+        return _of_onnx(path, like)
     if path.suffix != ".tflite" or not path.is_file():
         return None
     file = open_file(path)
@@ -127,6 +129,23 @@ def open_dense(
         int(outputs[0].shape[-1]),
         predictor.gives,
     )
+
+
+def _of_onnx(path: Path, like: str | None) -> Segmenter | None:
+    from slimnets.onnx_files import OnnxSession
+
+    outputs = OnnxSession(path).outputs
+    if {"boxes", "scores"} <= set(outputs):
+        raise ValueError(
+            f"{path} gives codes and scores of anchors, and does not say which anchors; take the "
+            "detector's .keras or .tflite file."
+        )
+    if [*outputs.values()] != [4]:
+        return None
+    classifier = open_classifier(path, like=like)
+    channels = classifier.probabilities([np.full((32, 32, 3), 128, np.uint8)]).shape[-1]
+    gives = "probabilities" if classifier.are_probabilities else "numbers"
+    return _segmenter(classifier.probabilities, classifier.labels, channels, gives)
 
 
 def _segmenter(scores: Callable, labels: tuple[str, ...], channels: int, gives: str) -> Segmenter:

@@ -336,6 +336,8 @@ def _onnx_classifier(path: Path, like: str | None) -> Classifier:
             batch = whole_batches(batch, batch_size)
         parts = [session.run(batch[i : i + at_once]) for i in range(0, len(batch), at_once)]
         outputs = np.concatenate(parts)[:count].astype(np.float32)
+        if first and outputs.ndim == 4:
+            outputs = np.moveaxis(outputs, 1, -1)
         return softmax(outputs) if gives == "logits" else outputs
 
     return Classifier(probabilities, about.labels, gives != "numbers")

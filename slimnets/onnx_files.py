@@ -75,6 +75,7 @@ class OnnxSession:
     Attributes:
         shape: of its input; None where a size is open.
         dtype: of its input.
+        outputs: name → rank.
         about: what the file says of itself.
     """
 
@@ -119,6 +120,7 @@ class OnnxSession:
             ends = ", ".join(f"{end.name} {end.type}{end.shape}" for end in inputs)
             raise ValueError(f"{path}: expected one image input of rank 4, it has {ends}.")
         self._name = inputs[0].name
+        self.outputs = {end.name: len(end.shape) for end in self._session.get_outputs()}
         self.dtype = np.dtype(_TYPES[inputs[0].type])
         self.shape = tuple(n if isinstance(n, int) and n > 0 else None for n in inputs[0].shape)
 

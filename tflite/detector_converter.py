@@ -158,6 +158,8 @@ def convert_detector(
 
     agreement = _compare(packed, data, made.samples[:_COMPARED], anchors, width, choice, made.image)
     doubts = [*made.doubts, *_doubts(agreement, precision)]
+    if device.takes_source:
+        doubts.append("no C++ is written beside a detector's file, as beside others for micro.")
     for doubt in doubts:
         logging.warning("%s", doubt)
     if out is not None:

@@ -96,10 +96,13 @@ def _tflite(path: Path, delegate: bool | str | os.PathLike) -> Contestant:
 
 def _keras(path: Path) -> Contestant:
     from slimnets.complexity import complexity
-    from tflite.keras_models import check, load_file
+    from tflite.keras_models import check_input, load_file
 
     model = load_file(path)
-    image = np.zeros((1, *check(model)), np.float32)
+    size = check_input(model)[1:]
+    if None in size:
+        raise ValueError(f"{path} leaves the size of images open: {size}.")
+    image = np.zeros((1, *size), np.float32)
     return Contestant(
         path=path,
         kind=".keras",

@@ -14,6 +14,7 @@ from slimnets import cli, data, dense_evaluation, evaluation
 from slimnets.cli.command_flags import load_recipe
 from slimnets.data import Annotated, Source
 from slimnets.data.scenes import scenes
+from slimnets.export.to_onnx import export_onnx
 from slimnets.training import default_config, recipe, scene_sets, tasks
 from slimnets.training.loop import train
 from slimnets.weights.families import head_layers
@@ -229,8 +230,24 @@ def test_the_one_channel_of_a_segmenter_is_the_probability_of_class_1(tmp_path):
     assert found.labels == ("background", "cat")
     assert (found.classes(picture) == (picture[..., 0] > 0)).all()
     tflite.convert(file.model, tmp_path / "x.tflite", precision="float32", preprocessing=prepare)
-    converted = dense_evaluation.open_dense(tmp_path / "x.tflite")
-    assert (converted.classes(picture) == (picture[..., 0] > 0)).all()
+    export_onnx(file.model, tmp_path / "x.onnx", preprocessing=prepare)
+    for name in ("x.tflite", "x.onnx"):
+        converted = dense_evaluation.open_dense(tmp_path / name)
+        assert (converted.classes(picture) == (picture[..., 0] > 0)).all()
+
+
+def test_a_detector_in_onnx_is_told_to_lack_its_anchors(tmp_path):
+    image = keras.Input((8, 8, 3))
+    cells = keras.layers.Flatten()(image)
+    heads = {
+        "boxes": keras.layers.Reshape((4, 4))(keras.layers.Dense(16)(cells)),
+        "scores": keras.layers.Reshape((4, 3))(keras.layers.Dense(12)(cells)),
+    }
+    export_onnx(keras.Model(image, heads), tmp_path / "x.onnx")
+    with pytest.raises(
+        ValueError, match=r"not say which anchors; take the detector's \.keras"
+    ):
+        dense_evaluation.open_dense(tmp_path / "x.onnx")
 
 
 def test_one_number_a_pixel_is_no_class():
