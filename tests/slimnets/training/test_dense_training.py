@@ -244,9 +244,7 @@ def test_a_detector_in_onnx_is_told_to_lack_its_anchors(tmp_path):
         "scores": keras.layers.Reshape((4, 3))(keras.layers.Dense(12)(cells)),
     }
     export_onnx(keras.Model(image, heads), tmp_path / "x.onnx")
-    with pytest.raises(
-        ValueError, match=r"not say which anchors; take the detector's \.keras"
-    ):
+    with pytest.raises(ValueError, match=r"not say which anchors; take the detector's \.keras"):
         dense_evaluation.open_dense(tmp_path / "x.onnx")
 
 
