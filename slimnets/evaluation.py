@@ -107,10 +107,12 @@ def evaluate(
             "classifier needs a class for each, as of folder:PATH."
         )
     classifier = model if isinstance(model, Classifier) else open_classifier(model, like=like)
-    order = _label_order(classifier.labels, source)
-    n = len(source.class_names)
+    n, labels = len(source.class_names), classifier.labels
     if n == 2:
         classifier = of_two_classes(classifier)
+        if len(labels) == 1 and labels[0] in source.class_names:  # the class that its number means
+            labels = (*(name for name in source.class_names if name != labels[0]), *labels)
+    order = _label_order(labels, source)
     scores = []
     for start in progress.steps(range(0, len(images), _BATCH), f"evaluating {name}"):
         batch = classifier.probabilities(list(images.images[start : start + _BATCH]))

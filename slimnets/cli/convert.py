@@ -36,7 +36,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from absl import flags
+from absl import flags, logging
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -211,4 +211,7 @@ def _labels(given: str | None, beside: tuple[str, ...], file: str, classes: int)
             f"{index} would be {labels[index]!r}, but was trained as {beside[index]!r}. Leave out "
             "--labels, or take away the file beside the model if it is not the model's."
         )
+    if classes == 1 and len(labels) == 2:
+        logging.info("the model's one number is that of %r, the file's only name", labels[1])
+        return labels[1:]
     return labels

@@ -103,6 +103,16 @@ def test_a_single_sigmoid_is_the_probability_of_the_second_of_two_classes():
     assert result.confusion.tolist() == [[2, 1], [0, 1]]
 
 
+@pytest.mark.parametrize(("label", "right"), [("light", 0.75), ("dark", 0.25)])
+def test_the_one_name_of_a_single_sigmoid_is_that_of_the_class_it_means(label, right):
+    def probabilities(images):
+        return np.array([[np.mean(image) / 255] for image in images], np.float32)
+
+    photos = np.array([np.full((8, 8, 3), shade) for shade in (0, 255, 255, 0)], np.uint8)
+    source = Source("shades", ("dark", "light"), {"val": Split(photos, np.array([0, 1, 0, 0]))})
+    assert evaluation.evaluate(evaluation.Classifier(probabilities, (label,)), source).top1 == right
+
+
 # --- What stands beside a .keras file ------------------------------------------------------------
 
 WHITE = Preprocessing(size=(8, 8), crop_fraction=1.0, mean=(1.0,) * 3, std=(0.5,) * 3)

@@ -35,3 +35,8 @@ def test_too_few_names_are_told_with_both_numbers_and_the_file(given, names):
     place = "names.txt" if given else "beside best.keras"
     with pytest.raises(ValueError, match=f"{place} names 2 classes, but the model has 4 outputs"):
         convert._labels(file, BESIDE[:2], "best.keras", 4)
+
+
+def test_of_two_names_a_single_sigmoid_takes_that_of_the_class_it_means(names):
+    assert convert._labels(None, BESIDE[:2], "best.keras", 1) == ("dog",)
+    assert convert._labels(names("Katze", "Hund"), (), "best.keras", 1) == ("Hund",)
