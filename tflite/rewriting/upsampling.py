@@ -24,6 +24,10 @@ def run(graph: Graph, form: Form) -> PassReport:
     """Write nearest and bilinear upsampling by whole factors with operators that the target has."""
     notes = Notes()
     for node in graph.nodes():
+        if _changes_no_size(node):
+            notes.change(node, "resizing", "dropped: to the size that it has")
+            graph.replace(node.out, node.inputs[0])
+            continue
         interpolation = _interpolation(node)
         if interpolation is None:
             continue
@@ -43,6 +47,11 @@ def run(graph: Graph, form: Form) -> PassReport:
             notes.change(node, what, "written as concatenations")
             _become_concatenations(graph, node, factors)
     return notes.report("upsampling")
+
+
+def _changes_no_size(node: Node) -> bool:
+    resizes = node.kind in ("UpSampling2D", "Resizing", "ops.Resize")
+    return resizes and None not in node.shape[1:] and node.shape[1:] == node.inputs[0].shape[1:]
 
 
 def _interpolation(node: Node) -> str | None:

@@ -57,6 +57,24 @@ def test_what_has_no_exact_form_stays(layer):
     assert "ResizeNearest" not in kinds(simplify_for_deployment(network(layer), "coral"))
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.UpSampling2D(1),
+        layers.Resizing(6, 5),
+        layers.Resizing(6, 5, interpolation="bicubic"),
+        lambda x: ops.image.resize(x, (6, 5), interpolation="lanczos3", antialias=True),
+    ],
+    ids=["upsampling", "bilinear", "bicubic", "lanczos"],
+)
+def test_resizing_to_the_size_that_is_there_is_gone(layer):
+    model = network(layer)
+    for target, precision in FORMS:
+        simplified = simplify_for_deployment(model, target, precision)
+        assert_same_function(model, simplified)
+        assert not {"UpSampling2D", "Resizing", "Resize", "ResizeNearest"} & set(kinds(simplified))
+
+
 def test_a_factor_with_a_large_prime_is_left_to_the_one_operator():
     found = kinds(simplify_for_deployment(network(layers.UpSampling2D(7)), "android"))
     assert "ResizeNearest" in found
