@@ -15,6 +15,9 @@ def run(graph: Graph, form: Form) -> PassReport:
     """Replace slices of a convolution's channels by convolutions with slices of its weights."""
     notes = Notes()
     for node in graph.nodes():
+        if node.kind == "ops.Split" and not all(piece.readers for piece in node.outputs):
+            _cut(graph, node, notes)
+    for node in graph.nodes():
         if node.kind != "Conv2D" or node.config["groups"] != 1:
             continue
         last = _last(node)
@@ -33,6 +36,23 @@ def run(graph: Graph, form: Form) -> PassReport:
             piece.weights = [weight[..., start:stop] for weight in node.weights]
             piece.name = f"{node.name}.{start}_{stop}"
     return notes.report("slices")
+
+
+def _cut(graph: Graph, split: Node, notes: Notes) -> None:
+    """Slices for a split of which not all is read: int8 has no range for a piece without reader."""
+    axis = split.source.axis % len(split.inputs[0].shape)
+    sizes = [piece.shape[axis] for piece in split.outputs]
+    if axis == 0 or None in sizes:
+        notes.leave(split, "split", "the sizes of its pieces are open")
+        return
+    notes.change(split, "split", "written as slices: not all of it is read")
+    stop = 0
+    for piece, size in zip(split.outputs, sizes, strict=True):
+        start, stop = stop, stop + size
+        if piece.readers:
+            part = Node(f"{split.name}.{start}_{stop}", "Slice", split.inputs, [piece.shape])
+            part.config = {"axis": axis, "start": start, "stop": stop}
+            graph.replace(piece, part.out)
 
 
 def _last(node: Node) -> Node:

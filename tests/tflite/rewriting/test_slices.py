@@ -1,8 +1,11 @@
 """Slices of a convolution's output, cut in its weights."""
 
 import keras
-from keras import layers
+import numpy as np
+import pytest
+from keras import layers, ops
 
+import tflite
 from tests.helpers.small_networks import assert_same_function, enliven, kinds, reports
 from tflite.rewriting import simplify_for_deployment
 
@@ -42,3 +45,16 @@ def test_each_slice_is_reported_cut_or_left_with_the_reason():
         report = reports(model, "android", precision)["slices"]
         assert report.changed == ()
         assert {left.reason for left in report.left} == {reason}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [2, [1, 5]], ids=["halves", "at indices"])
+def test_a_split_of_which_a_piece_is_not_read_is_int8_all_the_same(parts):
+    images = keras.Input((8, 8, 3))
+    piece = ops.split(layers.Conv2D(8, 3)(images), parts, axis=-1)[1]
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1)(piece))
+    model = enliven(keras.Model(images, layers.Dense(4)(x)))
+    pictures = np.random.default_rng(0).uniform(-1, 1, (12, 8, 8, 3)).astype(np.float32)
+    report = tflite.convert(model, target="coral", calibration=pictures).report
+    assert report.edgetpu.ok
+    assert report.agreement.sqnr_db > 30
