@@ -97,40 +97,23 @@ def optimize(
             f"method must be one of {', '.join(METHODS)}, got {method!r:.80}."
             f"{did_you_mean(method, METHODS)}"
         )
-    out = writing.check_writable(out)
-    if out.suffix != ".keras":
-        raise ValueError(f"{out}: the file to write ends in .keras.")
-    if out.resolve() == Path(path).resolve():
-        raise ValueError(f"{out} is the file to start from; write to another, to compare the two.")
-    sidecar.check_place(out)
+    out = _checked_place(out, path)
     check_sparsity(sparsity)
     file, images = open_keras(path), data.load(source)
     _check_classes(file, images)
     training = _Training(file, images, epochs)
     calibration = data.calibration_images(source, file.preprocessing)
     precision = "int8" if "qat" in METHODS[method] else "float32"
-
-    def converted(
-        model: keras.Model, effort: str = "normal", *, sparse: bool = False
-    ) -> Conversion:
-        return convert(
-            model,
-            precision=precision,
-            target=target,
-            calibration=calibration,
-            preprocessing=file.preprocessing,
-            labels=file.labels or images.class_names,
-            effort=effort,
-            sparse=sparse,
-        )
+    given = {
+        "target": target,
+        "calibration": calibration,
+        "preprocessing": file.preprocessing,
+    }
+    labels = file.labels or images.class_names
+    converted = partial(convert, precision=precision, labels=labels, **given)
 
     before = converted(file.model)
-    aware = partial(
-        quantize_aware,
-        target=target,
-        calibration=calibration,
-        preprocessing=file.preprocessing,
-    )
+    aware = partial(quantize_aware, **given)
     model, kept = _smaller(
         file.model, METHODS[method], training, learning_rate, sparsity, clusters, aware
     )
@@ -138,11 +121,21 @@ def optimize(
     sparse = "sparsity" in kept and TARGETS[target].reads_sparse_weights
     if sparse and precision == "float32":
         try:
-            after = converted(model, "fast", sparse=True)
+            after = converted(model, effort="fast", sparse=True)
         except ValueError as error:
             logging.info("the file is not in TFLite's sparse form: %s", error)
-    after = after or converted(model, "fast")
+    after = after or converted(model, effort="fast")
     return _finish(path, out, method, precision, images, file, model, before, after)
+
+
+def _checked_place(out: str | os.PathLike, path: str | os.PathLike) -> Path:
+    out = writing.check_writable(out)
+    if out.suffix != ".keras":
+        raise ValueError(f"{out}: the file to write ends in .keras.")
+    if out.resolve() == Path(path).resolve():
+        raise ValueError(f"{out} is the file to start from; write to another, to compare the two.")
+    sidecar.check_place(out)
+    return out
 
 
 def _smaller(
