@@ -44,6 +44,8 @@ class Target:
             kernels for microcontrollers need not know groups).
         densifies_shuffles: a grouped 1×1 convolution before a channel shuffle becomes an ungrouped
             one, zero between the groups, that shuffles for free: more arithmetic, fewer moves.
+        most_concatenated: so many parts its kernels concatenate at once (XNNPACK: five); more are
+            done in steps. None: any number.
         runs_on_edgetpu: the conversion's report holds the Edge TPU compiler's expected verdict.
         reads_sparse_weights: has the DENSIFY operator (TFLite Micro and the Edge TPU have not).
         takes_source: a firmware is compiled with the model in it: C++ is written beside the file.
@@ -62,6 +64,7 @@ class Target:
     keeps_float_operators: bool
     splits_groups: bool
     densifies_shuffles: bool
+    most_concatenated: int | None = None
     runs_on_edgetpu: bool = False
     reads_sparse_weights: bool = False
     takes_source: bool = False
@@ -87,6 +90,7 @@ TARGETS = _table(
         keeps_float_operators=True,
         splits_groups=False,
         densifies_shuffles=False,
+        most_concatenated=5,
         reads_sparse_weights=True,
     ),
     Target(
@@ -103,6 +107,7 @@ TARGETS = _table(
         keeps_float_operators=True,
         splits_groups=False,
         densifies_shuffles=False,
+        most_concatenated=5,
         reads_sparse_weights=True,
     ),
     Target(

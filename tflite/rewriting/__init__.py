@@ -12,6 +12,7 @@ import keras
 from tflite import targets
 from tflite.rewriting import (
     activations,
+    concatenations,
     depthwise,
     factors,
     folding,
@@ -50,6 +51,7 @@ PASSES: tuple[Pass, ...] = (
     shuffles.run,
     groups.run,
     leaky_relu.run,
+    concatenations.run,
     shapes.run,
     operations.run,
 )
