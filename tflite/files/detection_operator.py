@@ -83,7 +83,7 @@ def sharpen(model: schema.ModelT, scores: int) -> None:
     An int8 probability has steps of 1/256. A detector's sure anchors are many on one object, and
     nearly all have the last step or the one before; which of their boxes suppresses the others is
     chance then. Logits still tell them apart (SSDLite on builtin:scenes, of 181 sure boxes of the
-    Keras model's: 180 in MediaPipe, 177 without).
+    Keras model's: 180 in MediaPipe, 177 without, all else being equal).
 
     Args:
         model: its tensor `scores` is what a SOFTMAX or LOGISTIC gives, by index.
