@@ -158,21 +158,23 @@ def improve(
     sets = {False: fitted, True: with_views(fitted)} if effort == "high" else {False: fitted}
     found = {views: measured(images) for views, images in sets.items()}
     makers = {views: maker(images, found[views], len(images)) for views, images in sets.items()}
-    plans = (*(_NORMAL if effort == "normal" else _HIGH), *_STRONG)
+    plans = _NORMAL if effort == "normal" else _HIGH
+    plans, remedy = (*plans, *_STRONG), _ODD
     if find_floors(flatbuffer.unpack(calibrated)):
         # h-swishes leave equalization little to do, and range is what counts.
-        plans = tuple(replace(plan, clip=True) for plan in plans)
-    else:
-        plans = (*plans, _ODD)
+        plans, remedy = tuple(replace(plan, clip=True) for plan in plans), None
     best, trials = plans[0], {}
-    for plan in plans:
-        if plan.exponent == 1 and max(trials.values(), default=-np.inf) >= _POOR_DB:
+    for plan in plans if remedy is None else (*plans, remedy):
+        most = max(trials.values(), default=-np.inf)
+        if plan.exponent == 1 and most >= _POOR_DB:
             continue
         data = makers[plan.views].file(plan)
         sqnr = -np.inf if data is None else judge.sqnr_db(data)
-        if sqnr > max(trials.values(), default=-np.inf) + (_REMEDY_DB if plan == _ODD else 0):
+        if plan == remedy and sqnr <= most + _REMEDY_DB:
+            continue
+        if sqnr > most:
             best = plan
-        if data is not None and plan in (best, *plans[:-1]):
+        if data is not None:
             trials[str(plan)] = sqnr
     if not trials:
         return plain, Outcome(effort, PLAIN, {}, len(judging), "LiteRT runs nothing else")
