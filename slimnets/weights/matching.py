@@ -178,6 +178,11 @@ def _array(entry: Entry, tensor: Any, background: int | None) -> np.ndarray:
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{entry.name} holds {array.dtype} values; weights are real numbers.")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{entry.name} holds NaN or infinite values: the training diverged or the file is "
+            "broken. Nothing was loaded."
+        )
     if background is not None:
         array = np.delete(array, 0, axis=background)
     return entry.convert(array)

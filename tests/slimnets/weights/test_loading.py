@@ -420,3 +420,13 @@ def test_weights_go_into_cloned_and_reloaded_models(state, tmp_path, model):
     ):
         load_weights(copy, state)
         assert all(map(np.array_equal, export_torch(copy).values(), state.values()))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(fresh, state, wrong):
+    name = next(name for name in state if name.endswith("running_var"))
+    broken = {**state, name: np.full_like(state[name], wrong)}
+    before = values(fresh)
+    with pytest.raises(ValueError, match=f"{re.escape(name)} holds NaN or infinite values: the"):
+        load_weights(fresh, broken)
+    assert all(np.array_equal(a, b) for a, b in zip(before, values(fresh), strict=True))
