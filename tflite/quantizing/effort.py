@@ -51,6 +51,7 @@ class Plan:
         views: whether that is done on other views of the images, too.
         correct: whether biases are corrected; refitted weights need it.
         clip: whether ranges are those of the least error, or hold all values.
+        margin_db: how much better a file must be to be made so.
     """
 
     exponent: float
@@ -58,6 +59,7 @@ class Plan:
     views: bool = False
     correct: bool = True
     clip: bool = False
+    margin_db: float = 0.0
 
     def __str__(self) -> str:
         parts = ["ranges of the least error"] if self.clip else []
@@ -79,8 +81,7 @@ _NORMAL = (
 )
 # Least errors clip what other images need, so that they cost 1 to 2 dB where channels are equalized
 # (MobileNetV2); but one odd image, or value, would take the range of all others.
-_ODD = Plan(0.65, refit=True, clip=True)
-_REMEDY_DB = 1.0
+_ODD = Plan(0.65, refit=True, clip=True, margin_db=1.0)
 # Where the result is poor, channels differ so much that the strongest is worth a try.
 _STRONG = (Plan(1.0, refit=False), Plan(1.0, refit=True))
 _POOR_DB = 15.0
@@ -158,24 +159,7 @@ def improve(
     sets = {False: fitted, True: with_views(fitted)} if effort == "high" else {False: fitted}
     found = {views: measured(images) for views, images in sets.items()}
     makers = {views: maker(images, found[views], len(images)) for views, images in sets.items()}
-    plans = _NORMAL if effort == "normal" else _HIGH
-    plans, remedy = (*plans, *_STRONG), _ODD
-    if find_floors(flatbuffer.unpack(calibrated)):
-        # h-swishes leave equalization little to do, and range is what counts.
-        plans, remedy = tuple(replace(plan, clip=True) for plan in plans), None
-    best, trials = plans[0], {}
-    for plan in plans if remedy is None else (*plans, remedy):
-        most = max(trials.values(), default=-np.inf)
-        if plan.exponent == 1 and most >= _POOR_DB:
-            continue
-        data = makers[plan.views].file(plan)
-        sqnr = -np.inf if data is None else judge.sqnr_db(data)
-        if plan == remedy and sqnr <= most + _REMEDY_DB:
-            continue
-        if sqnr > most:
-            best = plan
-        if data is not None:
-            trials[str(plan)] = sqnr
+    best, trials = _judged(_plans(effort, calibrated), makers, judge)
     if not trials:
         return plain, Outcome(effort, PLAIN, {}, len(judging), "LiteRT runs nothing else")
     # What is best for images that were not seen is made once more with all of them seen.
@@ -190,6 +174,35 @@ def improve(
     if judge.sqnr_db(data) < judge.sqnr_db(plain):
         return plain, Outcome(effort, PLAIN, trials, len(judging), "better than all that was tried")
     return data, Outcome(effort, str(best), trials, len(judging))
+
+
+def _plans(effort: str, calibrated: bytes) -> tuple[Plan, ...]:
+    plans = (*(_NORMAL if effort == "normal" else _HIGH), *_STRONG)
+    if find_floors(flatbuffer.unpack(calibrated)):
+        # h-swishes leave equalization little to do, and range is what counts.
+        return tuple(replace(plan, clip=True) for plan in plans)
+    return (*plans, _ODD)
+
+
+def _judged(
+    plans: tuple[Plan, ...], makers: Mapping[bool, "_Maker"], judge: Judge
+) -> tuple[Plan, dict[str, float]]:
+    """The best plan, and what `Outcome` calls trials; these are empty if no file can be made."""
+    best, trials = plans[0], {}
+    for plan in plans:
+        most = max(trials.values(), default=-np.inf)
+        if plan.exponent == 1 and most >= _POOR_DB:
+            continue
+        data = makers[plan.views].file(plan)
+        if data is None:
+            continue
+        sqnr = judge.sqnr_db(data)
+        if sqnr > most + plan.margin_db:
+            best = plan
+        elif plan.margin_db:
+            continue
+        trials[str(plan)] = sqnr
+    return best, trials
 
 
 class _Maker:
