@@ -14,10 +14,9 @@ from tflite.quantizing.statistics import Statistics
 def set_ranges(data: bytes, statistics: Mapping[int, Statistics]) -> bytes:
     """The float file with each activation's own least and greatest value, 0 among them.
 
-    Plain minima and maxima: after equalization, ranges of least squared error clip what other
-    images need (MobileNetV2: 22.5 dB with these, 20.7 with those). Where statistics hold samples,
-    as of networks with h-swish, whose channels equalization leaves as they are, ranges of the least
-    error. What only moves values has the range of what it moves.
+    Plain minima and maxima; where statistics hold samples, ranges of the least error, which are
+    better where channels cannot be equalized (h-swish) or single images are odd, but clip what
+    photographs of another kind need. What only moves values has the range of what it moves.
     """
     flat = flatbuffer.unpack(data)
     tensors = flat.subgraphs[0].tensors
