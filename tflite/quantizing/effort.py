@@ -18,7 +18,7 @@ from tflite.images import ImageInput
 from tflite.quantizing.activation_ranges import set_ranges
 from tflite.quantizing.detector_heads import DetectorHeads
 from tflite.quantizing.equalization import equalize
-from tflite.quantizing.execution import shape_of
+from tflite.quantizing.execution import in_batches, shape_of
 from tflite.quantizing.judging import Judge
 from tflite.quantizing.other_views import with_views
 from tflite.quantizing.sequence import fit_layers
@@ -147,7 +147,9 @@ def improve(
     if not _differ(images):
         note = "too few images with something on them, and different, to judge more by"
         return plain, Outcome(effort, note=note)
-    fitted, judging = _split(images, calibrated)
+    # In whole batches from here on, so that of both together no image is without its statistics.
+    flat = flatbuffer.unpack(calibrated)
+    fitted, judging = (in_batches(flat, part) for part in _split(images, calibrated))
     judge = Judge(calibrated, judging, image, heads and heads.weigh)
     limits = heads and heads.limits(calibrated)
 

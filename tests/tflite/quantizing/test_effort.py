@@ -127,6 +127,14 @@ def test_the_same_images_give_the_same_bytes():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("count", [13, 22, 30])
+def test_images_that_are_no_whole_batches(count):
+    model, images = network(), pictures(count, seed=1)
+    made = tflite.convert(model, calibration=images, batch_size=4, output_type="float32")
+    assert tflite.compare(model, made.bytes, pictures(32, seed=99)).sqnr_db > 30
+
+
+@pytest.mark.slow
 def test_the_file_has_the_operators_and_versions_of_fast():
     model, images = network(), pictures(16, seed=1)
     fast, normal = (
