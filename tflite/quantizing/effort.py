@@ -9,8 +9,10 @@ before, on calibration images that the steps have not seen, is left out.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from tflite.files import flatbuffer
 from tflite.files.floors import find_floors
@@ -69,11 +71,10 @@ class Plan:
         return ", ".join([*parts, "on mirrored and cut out images too"] if self.views else parts)
 
 
-_RANGES = Plan(0.0, refit=False, correct=False)
 # Between 0.5, best for photographs of a kind never seen, and 0.75, best for the kind of these; none
 # at all is best for some small networks (MobileNetV2 0.35 on Fashion-MNIST).
 _NORMAL = (
-    _RANGES,
+    Plan(0.0, refit=False, correct=False),
     Plan(0.65, refit=False),
     Plan(0.65, refit=True),
     Plan(0.0, refit=False),
@@ -149,7 +150,8 @@ def improve(
         return plain, Outcome(effort, note=note)
     # In whole batches from here on, so that of both together no image is without its statistics.
     flat = flatbuffer.unpack(calibrated)
-    fitted, judging = (in_batches(flat, part) for part in _split(images, calibrated))
+    most = _most_fitted(flat)
+    fitted, judging = (in_batches(flat, part) for part in _split(images, most))
     judge = Judge(calibrated, judging, image, heads and heads.weigh)
     limits = heads and heads.limits(calibrated)
 
@@ -162,13 +164,13 @@ def improve(
     sets = {False: fitted, True: with_views(fitted)} if effort == "high" else {False: fitted}
     found = {views: measured(images) for views, images in sets.items()}
     makers = {views: maker(images, found[views], len(images)) for views, images in sets.items()}
-    best, trials = _judged(_plans(effort, calibrated), makers, judge)
+    best, trials = _judged(_plans(effort, flat), makers, judge)
     if not trials:
         return plain, Outcome(effort, PLAIN, {}, len(judging), "LiteRT runs nothing else")
     # What is best for images that were not seen is made once more with all of them seen.
     seen, others = sets[best.views], with_views(judging) if best.views else judging
     count = len(seen) + len(others)
-    fits_all = len(fitted) + len(judging) <= _most_fitted(calibrated)
+    fits_all = len(fitted) + len(judging) <= most
     statistics = merged(found[best.views], measured(others), fits_all)
     seen = np.concatenate([seen, others]) if fits_all else seen
     data = maker(seen, statistics, count).file(best)
@@ -179,9 +181,9 @@ def improve(
     return data, Outcome(effort, str(best), trials, len(judging))
 
 
-def _plans(effort: str, calibrated: bytes) -> tuple[Plan, ...]:
+def _plans(effort: str, flat: schema.ModelT) -> tuple[Plan, ...]:
     plans = (*(_NORMAL if effort == "normal" else _HIGH), *_STRONG)
-    if find_floors(flatbuffer.unpack(calibrated)):
+    if find_floors(flat):
         # h-swishes leave equalization little to do, and range is what counts.
         return tuple(replace(plan, clip=True) for plan in plans)
     return (*plans, _ODD)
@@ -224,25 +226,22 @@ class _Maker:
         self._quantize = quantize
         # On images whose ranges are known: beyond them ReLU6 may bend elsewhere.
         self._same = Judge(calibrated, fitted[:_COMPARED], image)
-        self._equalized: dict[tuple, tuple[bytes, Mapping[int, Statistics], bytes] | None] = {}
+        self._known: dict[tuple[float, bool], _Prepared | None] = {}
 
     def file(self, plan: Plan) -> bytes | None:
         """The int8 file; None if the float file would not stay the same network."""
         key = plan.exponent, plan.clip
-        if key not in self._equalized:
-            self._equalized[key] = self._prepared(*key)
-        prepared = self._equalized[key]
+        if key not in self._known:
+            self._known[key] = self._prepared(*key)
+        prepared = self._known[key]
         if prepared is None:
             return None
-        equalized, statistics, quantized = prepared
+        equalized, statistics, quantized, session = prepared
         if not plan.correct:
             return quantized
-        session = Session(quantized, self._image)
         return fit_layers(quantized, equalized, statistics, self._fitted, session, plan.refit)
 
-    def _prepared(
-        self, exponent: float, clip: bool
-    ) -> tuple[bytes, Mapping[int, Statistics], bytes] | None:
+    def _prepared(self, exponent: float, clip: bool) -> "_Prepared | None":
         equalized, statistics = self._calibrated, self._statistics
         if not clip:
             statistics = {i: replace(found, sample=None) for i, found in statistics.items()}
@@ -253,11 +252,20 @@ class _Maker:
                 return None
         quantized = self._quantize(set_ranges(equalized, statistics))
         try:
-            Session(quantized, self._image)
+            session = Session(quantized, self._image)
         except ValueError as error:  # steps that are all but 0, of a network that hardly answers
             logger.warning("equalization by %g is left out: %s", exponent, error)
             return None
-        return equalized, statistics, quantized
+        return _Prepared(equalized, statistics, quantized, session)
+
+
+class _Prepared(NamedTuple):
+    """A float file, its statistics, what the quantizer makes of it, and that ready to run."""
+
+    equalized: bytes
+    statistics: Mapping[int, Statistics]
+    quantized: bytes
+    session: Session
 
 
 def _differ(images: np.ndarray) -> bool:
@@ -267,19 +275,18 @@ def _differ(images: np.ndarray) -> bool:
     return len(rows) >= _FEWEST and not (rows == rows[0]).all()
 
 
-def _split(images: np.ndarray, data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Images to fit to, and others to judge by."""
+def _split(images: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images to fit to, at most so many, and others to judge by."""
     images = _evenly(images, _MOST_IMAGES)
     count = min(max(1, len(images) // _JUDGES_SHARE), _MOST_JUDGES)
     judges = np.zeros(len(images), bool)
     judges[np.linspace(0, len(images) - 1, count + 2).astype(int)[1:-1]] = True
-    return _evenly(images[~judges], _most_fitted(data)), images[judges]
+    return _evenly(images[~judges], most), images[judges]
 
 
-def _most_fitted(data: bytes) -> int:
+def _most_fitted(flat: schema.ModelT) -> int:
     """To how many images a file of this size is fitted: memory holds an activation of them all."""
-    tensors = flatbuffer.unpack(data).subgraphs[0].tensors
-    largest = max(int(np.prod(shape_of(tensor))) for tensor in tensors)
+    largest = max(int(np.prod(shape_of(tensor))) for tensor in flat.subgraphs[0].tensors)
     return max(1, min(_MOST_FITTED, _MOST_NUMBERS // largest))
 
 
