@@ -13,12 +13,14 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-from tflite.files.flatbuffer import operator_name, producers
+from tflite.files.flatbuffer import PROBABILITIES, operator_code, operator_name, producers
 
 NAME = "TFLite_Detection_PostProcess"
 # Of boxes, classes, scores and count: what pycoral's `detect` calls them in a file's signature.
 OUTPUT_NAMES = ("output_3", "output_2", "output_1", "output_0")
 RAW_NAMES = ("location", "score")
+# The version of DEQUANTIZE and SLICE that knows int8.
+_OF_INT8 = 2
 SCALES = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
 
 
@@ -66,8 +68,14 @@ def append(
     outputs = [
         _tensor(model, shape, name) for shape, name in zip(shapes, OUTPUT_NAMES, strict=True)
     ]
+    custom = schema.BuiltinOperator.CUSTOM
+    model.operatorCodes.append(
+        schema.OperatorCodeT(
+            builtinCode=custom, deprecatedBuiltinCode=custom, customCode=NAME, version=1
+        )
+    )
     operator = schema.OperatorT(
-        opcodeIndex=_code(model, schema.BuiltinOperator.CUSTOM, NAME),
+        opcodeIndex=len(model.operatorCodes) - 1,
         inputs=np.asarray(inputs, np.int32),
         outputs=np.asarray(outputs, np.int32),
         customOptions=np.frombuffer(_options(choice), np.uint8),
@@ -90,7 +98,7 @@ def sharpen(model: schema.ModelT, scores: int) -> None:
     """
     graph = model.subgraphs[0]
     written_by = producers(graph)[scores]
-    if operator_name(model, written_by) not in ("SOFTMAX", "LOGISTIC"):
+    if operator_name(model, written_by) not in PROBABILITIES:
         return
     at = next(i for i, operator in enumerate(graph.operators) if operator is written_by)
     after, graph.operators = graph.operators[at:], graph.operators[:at]
@@ -118,7 +126,7 @@ def leave_raw(model: schema.ModelT, codes: int, scores: int) -> None:
     ]
     graph.operators.append(
         schema.OperatorT(
-            opcodeIndex=_code(model, schema.BuiltinOperator.SLICE),
+            opcodeIndex=operator_code(model, schema.BuiltinOperator.SLICE, _OF_INT8),
             inputs=np.asarray([scores, *ends], np.int32),
             outputs=np.asarray([objects], np.int32),
             builtinOptionsType=schema.BuiltinOptions.SliceOptions,
@@ -152,7 +160,7 @@ def _real(model: schema.ModelT, index: int) -> int:
     real = _tensor(model, [int(n) for n in tensor.shape], f"real_{index}")
     graph.operators.append(
         schema.OperatorT(
-            opcodeIndex=_code(model, schema.BuiltinOperator.DEQUANTIZE),
+            opcodeIndex=operator_code(model, schema.BuiltinOperator.DEQUANTIZE, _OF_INT8),
             inputs=np.asarray([index], np.int32),
             outputs=np.asarray([real], np.int32),
         )
@@ -176,24 +184,6 @@ def _tensor(model: schema.ModelT, shape: list[int], name: str) -> int:
     made.name, made.buffer = name, 0
     graph.tensors.append(made)
     return len(graph.tensors) - 1
-
-
-def _code(model: schema.ModelT, builtin: int, custom: str | None = None) -> int:
-    for index, code in enumerate(model.operatorCodes):
-        known = max(code.builtinCode, code.deprecatedBuiltinCode)
-        if known == builtin and custom is None:
-            return index
-    # DEQUANTIZE and SLICE of int8 are of version 2.
-    version = 1 if custom else 2
-    model.operatorCodes.append(
-        schema.OperatorCodeT(
-            builtinCode=builtin,
-            deprecatedBuiltinCode=builtin,
-            customCode=custom,
-            version=version,
-        )
-    )
-    return len(model.operatorCodes) - 1
 
 
 def alone(anchors: np.ndarray, width: int, choice: Choice) -> schema.ModelT:

@@ -31,11 +31,13 @@ _MOVES_VALUES = frozenset(
     {"PAD", "RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "SPLIT_V", "SQUEEZE"}
     | {"EXPAND_DIMS", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "GATHER", "UNPACK", "MIRROR_PAD"}
 )
+# What makes probabilities of logits.
+PROBABILITIES = frozenset({"SOFTMAX", "LOGISTIC"})
 # What operators do to the kind of their inputs (`tflite.output_kinds`); all others are linear.
 _PASSES_VALUES = frozenset({"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE", "CAST", "TRANSPOSE"})
 _EFFECTS: Mapping[str, Effect] = MappingProxyType(
     {
-        **dict.fromkeys(("SOFTMAX", "LOGISTIC"), Effect.PROBABILITIES),
+        **dict.fromkeys(PROBABILITIES, Effect.PROBABILITIES),
         **dict.fromkeys(("ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "PRELU"), Effect.ACTIVATION),
         **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "TANH"), Effect.ACTIVATION),
         **dict.fromkeys(_PASSES_VALUES, Effect.KEEPS),

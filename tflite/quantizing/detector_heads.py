@@ -155,7 +155,7 @@ def _join(flat: schema.ModelT) -> Any:
 def _logits(flat: schema.ModelT) -> int | None:
     """The tensor that probabilities are made of."""
     last = flatbuffer.producers(flat.subgraphs[0]).get(int(_join(flat).inputs[1]))
-    known = last is not None and flatbuffer.operator_name(flat, last) in ("SOFTMAX", "LOGISTIC")
+    known = last is not None and flatbuffer.operator_name(flat, last) in flatbuffer.PROBABILITIES
     return int(last.inputs[0]) if known else None
 
 

@@ -12,7 +12,7 @@ from tflite.files import flatbuffer
 from tflite.images import ImageInput
 from tflite.runtime import Session
 
-_ENDS = frozenset({"SOFTMAX", "LOGISTIC", "QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE"})
+_ENDS = flatbuffer.PROBABILITIES | {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE"}
 _RELATIVE_TOLERANCE = 1e-4
 
 # From what the float file gives, (N, numbers of an image), to what the error of each counts.
@@ -60,7 +60,7 @@ def before_probabilities(data: bytes) -> bytes:
     while flatbuffer.operator_name(flat, written_by[index]) in _ENDS:
         dropped.append(written_by[index])
         index = int(written_by[index].inputs[0])
-        if flatbuffer.operator_name(flat, dropped[-1]) in ("SOFTMAX", "LOGISTIC"):
+        if flatbuffer.operator_name(flat, dropped[-1]) in flatbuffer.PROBABILITIES:
             break
     graph.operators = [o for o in graph.operators if all(o is not d for d in dropped)]
     graph.outputs = np.asarray([index], np.int32)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 26
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _MOVES = ("RESHAPE", "SLICE", "STRIDED_SLICE", "SPLIT", "TRANSPOSE", "SQUEEZE", "MAX_POOL_2D")
-_PROBABILITIES = ("SOFTMAX", "LOGISTIC")
 
 
 def trainable_model(
@@ -300,7 +299,7 @@ def _makes_probabilities(flat: schema.ModelT) -> list[schema.OperatorT]:
     graph = flat.subgraphs[0]
     writers, found = flatbuffer.producers(graph), [int(graph.outputs[0])]
     last = []
-    while not last or flatbuffer.operator_name(flat, last[-1]) not in _PROBABILITIES:
+    while not last or flatbuffer.operator_name(flat, last[-1]) not in flatbuffer.PROBABILITIES:
         last.append(writers[found[-1]])
         found.append(int(last[-1].inputs[0]))
     return last
