@@ -20,11 +20,10 @@ from slimnets.dense.annotations import Annotations, read_annotations
 from slimnets.dense.box_table import EDGES, box_table
 from slimnets.dense.masks import read_masks
 from slimnets.dense.places import BOXES, MASKS, PICTURES, inner
-from slimnets.dense.split_names import split_name
+from slimnets.dense.split_names import SPLITS, split_name
 from slimnets.dense.texts import as_path, read_text
 from tflite.image_files import look_at
 
-_SPLITS = ("train", "val", "test")
 # The file with the boxes in each split's folder.
 _ONE_FILE = {"coco": "*.json", "csv": "*.csv"}
 # What of images/train and labels/train a split is told by; the other folder is found by it.
@@ -99,7 +98,7 @@ def _places(kind: str, path: str) -> dict[str, str]:
         folders = _split_folders(part)
     if "train" not in folders:
         return {"train": str(root)}
-    return {name: str(folders[name]) for name in _SPLITS if name in folders}
+    return {name: str(folders[name]) for name in SPLITS if name in folders}
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -126,7 +125,7 @@ def _splits_in(root: Path, pattern: str) -> dict[str, str]:
             raise ValueError(
                 f"{found[0].parent} has {len(found)} {pattern[1:]} files; which has its boxes?"
             )
-    return {name: str(files[name][0]) for name in _SPLITS if files.get(name)}
+    return {name: str(files[name][0]) for name in SPLITS if files.get(name)}
 
 
 def _of_yaml(file: Path) -> dict[str, str]:
@@ -137,7 +136,7 @@ def _of_yaml(file: Path) -> dict[str, str]:
             f"{file} tells no folder of train that is there; give the one of images/ and labels/, "
             "as yolo:FOLDER."
         )
-    return {name: f"{folders[name]},{file}" for name in _SPLITS if name in folders}
+    return {name: f"{folders[name]},{file}" for name in SPLITS if name in folders}
 
 
 def _boxes(
@@ -250,7 +249,7 @@ def _told(file: Path, whole: Annotated) -> dict[str, Annotated]:
             raise ValueError(f"{where}: {picture} is of split {said[picture]} further above.")
     parts = {
         name: np.array([i for i, image in enumerate(whole.images) if said[image] == name], int)
-        for name in ("train", "val", "test")
+        for name in SPLITS
     }
     if not len(parts["train"]):
         raise ValueError(f"{file} has no row of split train.")

@@ -9,7 +9,7 @@ from absl import logging
 
 from slimnets.data import pictures
 from slimnets.data.splits import Source
-from slimnets.dense.split_names import split_name
+from slimnets.dense.split_names import SPLITS, split_name
 from tflite.image_files import IMAGE_SUFFIXES, each_image_file, image_files, is_hidden
 
 
@@ -98,7 +98,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
             )
     if set(parts) == {"train"}:
         raise ValueError(f"{root} has train/ but no val/; add one, or drop the train/ level.")
-    return {name: parts[name] for name in ("train", "val", "test") if name in parts}
+    return {name: parts[name] for name in SPLITS if name in parts}
 
 
 def _unpacked(folder: Path) -> Path:

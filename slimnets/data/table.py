@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from slimnets.data import pictures
 from slimnets.data.splits import Source
-from slimnets.dense.split_names import split_name
+from slimnets.dense.split_names import SPLITS, split_name
 from slimnets.dense.texts import as_path, read_table
 
 
@@ -39,9 +39,7 @@ def load(path: str) -> Source:
     found = {row.label for row in rows}
     numbers = all(label.isdecimal() for label in found)
     names = tuple(sorted(found, key=int if numbers else str))
-    parts = {
-        split: [row for row in rows if row.split == split] for split in ("train", "val", "test")
-    }
+    parts = {split: [row for row in rows if row.split == split] for split in SPLITS}
     parts = {split: part for split, part in parts.items() if part}
     if "train" not in parts:
         raise ValueError(f"{file} has no row of split train, only of {' and '.join(parts)}.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from slimnets.data import examples, pictures
 from slimnets.data.splits import Source
-from slimnets.dense.split_names import split_name
+from slimnets.dense.split_names import SPLITS, split_name
 from tflite.hints import did_you_mean
 
 
@@ -48,7 +48,7 @@ def load(name: str) -> Source:
         )
     found = {split: {names[label] for _, label in part} for split, part in parts.items()}
     pictures.check_same_classes(f"tfds:{name}", found)
-    ordered = {split: parts[split] for split in ("train", "val", "test") if split in parts}
+    ordered = {split: parts[split] for split in SPLITS if split in parts}
     return pictures.build(f"tfds:{name}", names, ordered)
 
 

@@ -11,7 +11,7 @@ from absl import logging
 from slimnets.data import examples, pictures
 from slimnets.data.examples import Record
 from slimnets.data.splits import Source
-from slimnets.dense.split_names import split_name
+from slimnets.dense.split_names import SPLITS, split_name
 from tflite.image_files import is_hidden
 
 _LABELS = "labels.txt"
@@ -42,7 +42,7 @@ def load(pattern: str) -> Source:
     name = f"tfrecord:{pattern}"
     parts: dict[str, list[Record]] = {}
     files = _files(pattern)
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         chosen = [file for file in files if (split_name(file.name) or "train") == split]
         if not chosen:
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slimnets.dense.places import BOXES, PICTURES, inner
-from slimnets.dense.split_names import split_name
+from slimnets.dense.split_names import SPLITS, split_name
 from slimnets.dense.texts import as_path, read_text
 from slimnets.dense.written import Box, Frame, Picture, frame_of, number, parts
 
@@ -76,7 +76,7 @@ def files_of(root: Path) -> dict[str, Path]:
             f"{root} has {len(found)} .json files; give the one with the boxes, as "
             "coco:FILE.json,FOLDER."
         )
-    return {name: files[name] for name in ("train", "val", "test") if name in files}
+    return {name: files[name] for name in SPLITS if name in files}
 
 
 def _near(file: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+SPLITS = ("train", "val", "test")
 # Words in a name that make it a split: train, Training, seg_train, train-images.
 _WORDS = {
     "train": "train",

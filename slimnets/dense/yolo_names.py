@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from slimnets.dense.split_names import SPLITS
 from slimnets.dense.texts import read_text
 from tflite.image_files import is_hidden
 
@@ -43,7 +44,7 @@ def has_key_points(*places: Path) -> bool:
 def split_folders(file: Path) -> dict[str, Path]:
     """The folders of pictures that a data.yaml tells for train, val and test, of those that are
     there: relative to its `path`, which is relative to it, or to it, as Roboflow writes them."""
-    said = {key: _scalar(file, key) for key in ("path", "train", "val", "test")}
+    said = {key: _scalar(file, key) for key in ("path", *SPLITS)}
     home = file.parent / said.pop("path")
     found = {}
     for name, text in said.items():
